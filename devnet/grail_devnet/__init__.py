@@ -1,0 +1,1 @@
+"""A Grail network on your machine."""

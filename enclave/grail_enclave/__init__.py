@@ -1,0 +1,1 @@
+"""The operator's enclave: all that is measured."""

@@ -1,0 +1,1 @@
+"""Grail Pro: zk-apps on Bitcoin, in Python."""

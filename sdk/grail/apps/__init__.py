@@ -1,0 +1,1 @@
+"""zk-apps: circuits over charms."""

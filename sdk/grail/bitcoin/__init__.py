@@ -1,0 +1,1 @@
+"""Bitcoin: scripts, transactions, addresses, evidence, the node."""

@@ -1,0 +1,1 @@
+"""BTC to zkBTC and back."""

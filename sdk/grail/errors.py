@@ -1,0 +1,188 @@
+"""Every error that the project raises. Two roots by fault: the caller's input, and the other side.
+
+    GrailError                        .hint says what to do; str(e) says what was got and expected
+      InvalidInput (ValueError)       the caller's fault: a key of the wrong length, an amount below zero
+        DecodeError                   bytes that are not what they claim to be
+          Truncated                   the bytes end too early
+          TrailingBytes               bytes are left after the end
+          TooDeep                     nested deeper than the limit
+          TooLarge                    longer than the limit
+          NotCanonical                decodes, but another encoding is the canonical one
+        InsufficientFunds             the wallet's plain coins do not cover what was asked
+        WouldBurn                     the transaction would destroy charms and nobody asked for that
+      Incorrect                       evidence does not hold
+        ProofInvalid                  a Groth16 proof does not verify
+        SignatureInvalid              a Schnorr signature does not verify
+        SpellIncorrect                a spell breaks a rule; .rule is PROTOCOL's name of the refusal
+        AttestationInvalid            a document or certificate that should bind a key does not
+      Unsatisfied                     a constraint of a circuit failed: the line that stated it, and the values
+      Refused                         an operator said no: .operator, .rule, .got, .expected
+        QuorumNotReached              too few operators answered alike: .replies says who and why
+      Misbehaved                      a peer broke the protocol: .culprits, .evidence
+      Unavailable                     a node or operator could not be reached, or did not answer in time
+        NodeError                     bitcoind answered with an error: .code is RPC's number
+        NodeUnfit                     a bitcoind that cannot serve (too old, relays no large OP_RETURN)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+
+class GrailError(Exception):
+    """Root of all errors of the project.
+
+    `hint` is one sentence that says what to do next, apart from `str(e)` which says what happened.
+    """
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class InvalidInput(GrailError, ValueError):
+    """The caller's value cannot be used."""
+
+
+class DecodeError(InvalidInput):
+    """Bytes are not what they claim to be."""
+
+
+class Truncated(DecodeError):
+    """The bytes end before the value does."""
+
+
+class TrailingBytes(DecodeError):
+    """Bytes are left after the value's end."""
+
+
+class TooDeep(DecodeError):
+    """Nested deeper than the limit."""
+
+
+class TooLarge(DecodeError):
+    """Longer than the limit."""
+
+
+class NotCanonical(DecodeError):
+    """The value decodes, but these are not its canonical bytes."""
+
+
+class InsufficientFunds(InvalidInput):
+    """The wallet's plain coins do not cover what was asked."""
+
+
+class WouldBurn(InvalidInput):
+    """The transaction would destroy charms, and nobody asked for that."""
+
+
+class Incorrect(GrailError):
+    """Evidence does not hold."""
+
+
+class ProofInvalid(Incorrect):
+    """A Groth16 proof does not verify."""
+
+
+class SignatureInvalid(Incorrect):
+    """A Schnorr signature does not verify."""
+
+
+class AttestationInvalid(Incorrect):
+    """A document that should bind a key does not."""
+
+
+class SpellIncorrect(Incorrect):
+    """A spell or its transaction breaks a rule of the protocol.
+
+    `rule` is the refusal's name in the protocol (`TurnstileBroken`, `RowPayee`, ...); `got` and
+    `expected` are short texts for people, never secrets.
+    """
+
+    def __init__(
+        self, rule: str, message: str, *, got: str = "", expected: str = "", hint: str = ""
+    ) -> None:
+        super().__init__(f"{rule}: {message}", hint=hint)
+        self.rule = rule
+        self.detail = message
+        self.got = got
+        self.expected = expected
+
+
+class Unsatisfied(GrailError):
+    """A constraint of a circuit failed.
+
+    `file` and `line` name the line of the app's code that stated it, `values` the values in it.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        file: str = "",
+        line: int = 0,
+        values: Mapping[str, int] | None = None,
+        hint: str = "",
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.file = file
+        self.line = line
+        self.values = dict(values or {})
+
+
+class Refused(GrailError):
+    """An operator said no. `operator` is its x-only key (hex) or name, `rule` the refusal's name."""
+
+    def __init__(
+        self,
+        rule: str,
+        message: str,
+        *,
+        operator: str = "",
+        got: str = "",
+        expected: str = "",
+        hint: str = "",
+    ) -> None:
+        super().__init__(f"{rule}: {message}", hint=hint)
+        self.operator = operator
+        self.rule = rule
+        self.detail = message
+        self.got = got
+        self.expected = expected
+
+
+class QuorumNotReached(Refused):
+    """Too few operators answered alike. `replies` maps an operator's name to what it said."""
+
+    def __init__(
+        self, rule: str, message: str, *, replies: Mapping[str, str], hint: str = ""
+    ) -> None:
+        super().__init__(rule, message, hint=hint)
+        self.replies = dict(replies)
+
+
+class Misbehaved(GrailError):
+    """A peer broke the protocol. `evidence` convinces a third party."""
+
+    def __init__(
+        self, message: str, *, culprits: Sequence[str], evidence: bytes = b"", hint: str = ""
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.culprits = tuple(culprits)
+        self.evidence = evidence
+
+
+class Unavailable(GrailError):
+    """A node or operator could not be reached, or did not answer in time."""
+
+
+class NodeError(Unavailable):
+    """The Bitcoin node answered with an error. `code` is the RPC error number."""
+
+    def __init__(self, message: str, *, code: int = 0, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.code = code
+
+
+class NodeUnfit(Unavailable):
+    """A bitcoind that cannot serve, such as one that relays no large OP_RETURN."""

@@ -1,0 +1,1 @@
+"""What operators say to each other and to clients."""

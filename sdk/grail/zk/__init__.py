@@ -1,0 +1,1 @@
+"""Circuits and Groth16; knows numbers and proofs, nothing of Bitcoin."""

@@ -1,0 +1,16 @@
+//! The Python edge of the crate: few, coarse functions on bytes.
+//!
+//! Every function releases the GIL while it works, turns each fault into a `ValueError`
+//! whose text says what was wrong, and never panics across the boundary.
+
+use pyo3::prelude::*;
+
+mod bitcoin;
+mod zk;
+
+#[pymodule]
+fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    bitcoin::register(module)?;
+    zk::register(module)?;
+    Ok(())
+}
