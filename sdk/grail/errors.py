@@ -1,27 +1,27 @@
 """Every error that the project raises. Two roots by fault: the caller's input, and the other side.
 
-    GrailError                        .hint says what to do; str(e) says what was got and expected
-      InvalidInput (ValueError)       the caller's fault: a key of the wrong length, an amount below zero
-        DecodeError                   bytes that are not what they claim to be
-          Truncated                   the bytes end too early
-          TrailingBytes               bytes are left after the end
-          TooDeep                     nested deeper than the limit
-          TooLarge                    longer than the limit
-          NotCanonical                decodes, but another encoding is the canonical one
-        InsufficientFunds             the wallet's plain coins do not cover what was asked
-        WouldBurn                     the transaction would destroy charms and nobody asked for that
-      Incorrect                       evidence does not hold
-        ProofInvalid                  a Groth16 proof does not verify
-        SignatureInvalid              a Schnorr signature does not verify
-        SpellIncorrect                a spell breaks a rule; .rule is PROTOCOL's name of the refusal
-        AttestationInvalid            a document or certificate that should bind a key does not
-      Unsatisfied                     a constraint of a circuit failed: the line that stated it, and the values
-      Refused                         an operator said no: .operator, .rule, .got, .expected
-        QuorumNotReached              too few operators answered alike: .replies says who and why
-      Misbehaved                      a peer broke the protocol: .culprits, .evidence
-      Unavailable                     a node or operator could not be reached, or did not answer in time
-        NodeError                     bitcoind answered with an error: .code is RPC's number
-        NodeUnfit                     a bitcoind that cannot serve (too old, relays no large OP_RETURN)
+GrailError                        .hint says what to do; str(e) says what was got and expected
+  InvalidInput (ValueError)       the caller's fault: a wrong length, an amount below 0
+    DecodeError                   bytes that are not what they claim to be
+      Truncated                   the bytes end too early
+      TrailingBytes               bytes are left after the end
+      TooDeep                     nested deeper than the limit
+      TooLarge                    longer than the limit
+      NotCanonical                decodes, but another encoding is the canonical one
+    InsufficientFunds             the wallet's plain coins do not cover what was asked
+    WouldBurn                     the transaction would destroy charms and nobody asked for that
+  Incorrect                       evidence does not hold
+    ProofInvalid                  a Groth16 proof does not verify
+    SignatureInvalid              a Schnorr signature does not verify
+    SpellIncorrect                a spell breaks a rule; .rule is PROTOCOL's name of the refusal
+    AttestationInvalid            a document or certificate that should bind a key does not
+  Unsatisfied                     a circuit's constraint failed: its line, and the values
+  Refused                         an operator said no: .operator, .rule, .got, .expected
+    QuorumNotReached              too few operators answered alike: .replies says who and why
+  Misbehaved                      a peer broke the protocol: .culprits, .evidence
+  Unavailable                     a node or operator could not be reached, or did not answer in time
+    NodeError                     bitcoind answered with an error: .code is RPC's number
+    NodeUnfit                     a bitcoind that cannot serve (relays no large OP_RETURN)
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ class Unsatisfied(GrailError):
 
 
 class Refused(GrailError):
-    """An operator said no. `operator` is its x-only key (hex) or name, `rule` the refusal's name."""
+    """An operator said no: `operator` is its key (hex) or name, `rule` the refusal's name."""
 
     def __init__(
         self,

@@ -63,7 +63,9 @@ class KeyPair:
         """The key of the output key P + tweak*G (BIP 341, `taproot_tweak_seckey`)."""
         secret = int.from_bytes(self._secret.secret, "big")
         even = self._secret.public_key.format()[0] == 2
-        lifted = coincurve.PrivateKey.from_int(secret if even else coincurve.utils.GROUP_ORDER_INT - secret)
+        lifted = coincurve.PrivateKey.from_int(
+            secret if even else coincurve.utils.GROUP_ORDER_INT - secret
+        )
         return KeyPair(lifted.add(tweak).secret)
 
 

@@ -1,0 +1,61 @@
+# Every target does its own set-up. `make help` lists them.
+.DEFAULT_GOAL := help
+SHELL := bash
+PYTHON := .venv/bin/python
+PYTEST := $(PYTHON) -m pytest
+CRATE := --manifest-path sdk/native/Cargo.toml --locked
+# cargo links its own tests against the interpreter of the virtual environment
+CARGO_ENV = PYO3_PYTHON=$(CURDIR)/$(PYTHON) \
+    LD_LIBRARY_PATH=$$($(PYTHON) -c 'import sysconfig; print(sysconfig.get_config_var("LIBDIR"))')
+
+.PHONY: help setup demo test check test-unit test-net test-docs test-ext accept threats nightly bench-prover wheel clean
+
+help:  ## show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
+
+setup:  ## install all that the rest needs (Debian packages, Python packages, crate, node)
+	@.ci/setup
+
+demo: setup  ## the main job on a local network: peg-in, transfer, swap, peg-out, recovery, refusals
+	@$(PYTHON) examples/demo.py
+
+test: check test-unit test-net test-docs test-ext  ## linters, types and all tests
+
+check: setup  ## linters, type checks, clippy, lock files
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	.venv/bin/mypy
+	.tools/bin/uv lock --check --quiet
+	cargo fmt --manifest-path sdk/native/Cargo.toml --check
+	$(CARGO_ENV) cargo clippy $(CRATE) --release --all-targets --quiet -- -D warnings
+
+test-unit: setup  ## tests without network or processes, and the crate's own
+	$(PYTEST) -q -n 2 -m "not devnet and not docs and not ext"
+	$(CARGO_ENV) cargo test $(CRATE) --release --quiet
+
+test-net: setup  ## tests with a real node and real operators
+	$(PYTEST) -q -m "devnet and not ext"
+
+test-docs: setup  ## README, examples, notebooks and docs, all run
+	$(PYTEST) -q -m docs
+
+test-ext: setup  ## tests that need something more (Node.js with snarkjs); REQUIRE=snarkjs makes a skip a failure
+	$(PYTEST) -q -m ext
+
+accept: setup  ## one line per promise of each finished piece of work, each computed
+	@$(PYTHON) tests/accept.py
+
+threats: setup  ## the threat table with the tests of each row, into docs/threats.md
+	@$(PYTHON) tests/threats.py
+
+nightly: setup  ## long campaigns
+	$(PYTEST) -q -m nightly
+
+bench-prover: setup  ## the prover beside snarkjs
+	@$(PYTHON) benchmarks/prover.py
+
+wheel: setup  ## build the wheel into dist/
+	@.tools/bin/uv build --quiet --wheel --no-build-isolation --python $(PYTHON) --out-dir dist
+
+clean:  ## remove what the targets made in this folder
+	rm -rf .venv .tools .cache build dist sdk/native/target *.egg-info sdk/*.egg-info sdk/grail/*.so
