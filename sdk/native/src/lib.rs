@@ -6,10 +6,12 @@
 use pyo3::prelude::*;
 
 mod bitcoin;
+mod edge;
 mod zk;
 
 #[pymodule]
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    edge::register(module)?;
     bitcoin::register(module)?;
     zk::register(module)?;
     Ok(())

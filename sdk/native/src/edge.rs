@@ -1,0 +1,79 @@
+//! What every call from Python passes through: the GIL is released, panics are caught.
+
+use std::panic::{catch_unwind, AssertUnwindSafe};
+
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+
+pyo3::create_exception!(
+    _native,
+    ProofFault,
+    PyValueError,
+    "A proof is malformed or does not verify."
+);
+pyo3::create_exception!(
+    _native,
+    UnsatisfiedFault,
+    PyValueError,
+    "A constraint does not hold; the argument is its index."
+);
+
+/// Why a call failed, before it is a Python exception.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fault {
+    /// The caller's bytes or numbers cannot be used.
+    Input(String),
+    /// A proof is malformed or does not verify.
+    Proof(String),
+    /// The constraint of this index does not hold.
+    Unsatisfied(usize),
+}
+
+/// What the functions of this crate return.
+pub type Outcome<T> = Result<T, Fault>;
+
+impl Fault {
+    /// A fault of the caller's bytes.
+    pub fn input(text: impl Into<String>) -> Self {
+        Self::Input(text.into())
+    }
+
+    /// The same fault, but of a proof.
+    pub fn of_proof(self) -> Self {
+        match self {
+            Self::Input(text) => Self::Proof(text),
+            other => other,
+        }
+    }
+}
+
+impl From<Fault> for PyErr {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Input(text) => PyValueError::new_err(text),
+            Fault::Proof(text) => ProofFault::new_err(text),
+            Fault::Unsatisfied(index) => UnsatisfiedFault::new_err(index),
+        }
+    }
+}
+
+/// Runs `work` without the GIL and turns a panic into a fault.
+///
+/// The text of the panic is dropped: it may hold a value of a witness.
+pub fn outside<T: Send>(
+    py: Python<'_>,
+    work: impl FnOnce() -> Outcome<T> + Send,
+) -> PyResult<T> {
+    let done = py.detach(|| catch_unwind(AssertUnwindSafe(work)));
+    match done {
+        Ok(outcome) => outcome.map_err(PyErr::from),
+        Err(_) => Err(PyValueError::new_err("internal fault of the native crate")),
+    }
+}
+
+/// Adds the exceptions to the extension.
+pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("ProofFault", module.py().get_type::<ProofFault>())?;
+    module.add("UnsatisfiedFault", module.py().get_type::<UnsatisfiedFault>())?;
+    Ok(())
+}
