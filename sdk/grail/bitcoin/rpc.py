@@ -1,0 +1,144 @@
+"""One JSON-RPC call to bitcoind over HTTP: the transport under `grail.bitcoin.node`.
+
+The cookie is read from its file, and read again when the node restarted and made a new one.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from decimal import Decimal
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from grail.errors import DecodeError, NodeError, TooLarge, Unavailable
+
+MAX_REPLY = 64_000_000
+"""Bytes of one answer: a block of 4 MB in hex with its JSON, several times over."""
+
+
+class Rpc:
+    """A bitcoind over HTTP. The cookie file is read again when the node restarts with a new one.
+
+    Every call raises `Unavailable` when the node cannot be reached or is too slow, `NodeError`
+    (with `.code`) when it answers with an error, and `DecodeError` when the answer is malformed.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        cookie: Path | str,
+        *,
+        timeout: float = 30,
+        max_reply: int = MAX_REPLY,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self.url = url
+        self.cookie = Path(cookie)
+        self._max_reply = max_reply
+        self._ids = itertools.count(1)
+        self._auth: httpx.BasicAuth | None = None
+        # trust_env off: a proxy from the environment must not see a loopback node's cookie.
+        self._http = httpx.AsyncClient(timeout=timeout, transport=transport, trust_env=False)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.url!r})"
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    async def call(self, method: str, *params: Any, patience: float | None = None) -> Any:
+        """One RPC call by name; numbers with a decimal point come back as `Decimal`.
+
+        `patience` is in seconds, for calls that wait on purpose.
+        """
+        request_id = next(self._ids)
+        request = {"jsonrpc": "1.0", "id": request_id, "method": method, "params": params}
+        body = json.dumps(request).encode()
+        status, raw = await self._post(method, body, patience)
+        if status == httpx.codes.UNAUTHORIZED:  # the node restarted: its cookie is new
+            self._auth = None
+            status, raw = await self._post(method, body, patience)
+        if status in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
+            raise Unavailable(
+                f"node {self.url}: the cookie was refused ({status})",
+                hint=f"is {self.cookie} the cookie of this node?",
+            )
+        if status == httpx.codes.SERVICE_UNAVAILABLE:
+            raise Unavailable(f"node {self.url}: {method}: too many requests at once (503)")
+        return self._result(method, status, raw, request_id)
+
+    async def _post(self, method: str, body: bytes, patience: float | None) -> tuple[int, bytes]:
+        if self._auth is None:
+            self._auth = self._read_cookie()
+        raw = bytearray()
+        try:
+            async with self._http.stream(
+                "POST",
+                self.url,
+                content=body,
+                auth=self._auth,
+                headers={"Content-Type": "application/json"},
+                timeout=httpx.USE_CLIENT_DEFAULT if patience is None else patience,
+            ) as response:
+                async for piece in response.aiter_bytes():
+                    raw += piece
+                    if len(raw) > self._max_reply:
+                        raise TooLarge(
+                            f"node {self.url}: {method}: more than {self._max_reply} bytes"
+                        )
+        except httpx.TimeoutException as exc:
+            raise Unavailable(f"node {self.url}: {method}: no answer in time") from exc
+        except (httpx.HTTPError, httpx.InvalidURL) as exc:
+            raise Unavailable(
+                f"node {self.url}: {method}: {exc or type(exc).__name__}", hint="is the node up?"
+            ) from exc
+        return response.status_code, bytes(raw)
+
+    def _read_cookie(self) -> httpx.BasicAuth:
+        try:
+            user, colon, password = self.cookie.read_text("ascii").strip().partition(":")
+        except (OSError, UnicodeDecodeError) as exc:
+            raise Unavailable(
+                f"node {self.url}: no cookie at {self.cookie}", hint="is the node up?"
+            ) from exc
+        if not colon:
+            raise Unavailable(f"node {self.url}: {self.cookie} holds no cookie")
+        return httpx.BasicAuth(user, password)
+
+    def _result(self, method: str, status: int, raw: bytes, request_id: int) -> Any:
+        try:
+            reply = json.loads(raw, parse_float=Decimal, parse_constant=_no_constant)
+        except (ValueError, RecursionError) as exc:
+            raise DecodeError(
+                f"node {self.url}: {method}: the answer (HTTP {status}) is not JSON"
+            ) from exc
+        if not isinstance(reply, dict) or reply.get("id") != request_id:
+            raise DecodeError(f"node {self.url}: {method}: not an answer to this request")
+        error = reply.get("error")
+        if isinstance(error, dict):
+            code = error.get("code")
+            text = str(error.get("message", ""))[:500]
+            raise NodeError(f"{method}: {text}", code=code if isinstance(code, int) else 0)
+        if error is not None or "result" not in reply:
+            raise DecodeError(f"node {self.url}: {method}: neither a result nor an error")
+        return reply["result"]
+
+
+def _no_constant(text: str) -> Any:
+    raise ValueError(f"{text} is no JSON number")
