@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from grail import _native
 from grail.errors import DecodeError, GrailError, InvalidInput, ProofInvalid, Unsatisfied
@@ -65,3 +66,129 @@ def poseidon_constants(t: int) -> tuple[int, int, tuple[int, ...], tuple[int, ..
     with _mapped():
         full, partial, rounds, matrix = _native.poseidon_constants(t)
     return full, partial, _integers(rounds), _integers(matrix)
+
+
+# -------------------------------------------------------------- constraint systems and witnesses
+
+
+@dataclass(frozen=True, slots=True)
+class R1csInfo:
+    """What the header of an `.r1cs` says, checked against the rest of the file."""
+
+    wires: int
+    public_outputs: int
+    public_inputs: int
+    private_inputs: int
+    labels: int
+    constraints: int
+
+    @property
+    def publics(self) -> int:
+        """How many public inputs a proof has: outputs first, then inputs."""
+        return self.public_outputs + self.public_inputs
+
+
+def r1cs_info(r1cs: bytes) -> R1csInfo:
+    """Read the whole file and say what it holds. Raises: DecodeError."""
+    with _mapped():
+        return R1csInfo(*_native.r1cs_info(r1cs))
+
+
+def r1cs_check(r1cs: bytes, wtns: bytes) -> int | None:
+    """The index of the first constraint that the witness breaks. Raises: DecodeError."""
+    with _mapped():
+        return _native.r1cs_check(r1cs, wtns)
+
+
+# ---------------------------------------------------------------------------------------- Groth16
+
+
+def vk_check(vk: bytes, n_public: int) -> None:
+    """PROTOCOL section 12, "Binding in Groth16". Raises: DecodeError."""
+    with _mapped():
+        _native.vk_check(vk, n_public)
+
+
+def groth16_verify(vk: bytes, publics: Sequence[int], proof: bytes) -> None:
+    """Check one proof. Raises: ProofInvalid, InvalidInput."""
+    with _mapped():
+        _native.groth16_verify(vk, scalars(publics), proof)
+
+
+def groth16_verify_batch(statements: Sequence[tuple[bytes, Sequence[int], bytes]]) -> None:
+    """Check many proofs in one equation. Raises: ProofInvalid, InvalidInput."""
+    with _mapped():
+        _native.groth16_verify_batch(
+            [(vk, scalars(publics), proof) for vk, publics, proof in statements]
+        )
+
+
+def groth16_setup(r1cs: bytes, seed: bytes) -> tuple[bytes, bytes]:
+    """Proving and verifying key, a function of circuit and seed. Raises: DecodeError."""
+    with _mapped():
+        return _native.groth16_setup(r1cs, seed)
+
+
+def prove_wtns(pk: bytes, r1cs: bytes, wtns: bytes) -> tuple[bytes, tuple[int, ...]]:
+    """A proof and its public inputs. Raises: Unsatisfied, DecodeError."""
+    with _mapped():
+        proof, publics = _native.prove_wtns(pk, r1cs, wtns)
+    return proof, _integers(publics)
+
+
+class Prover:
+    """A circuit, its proving key and its witness program, held in Rust."""
+
+    def __init__(self, r1cs: bytes, pk: bytes, program: bytes) -> None:
+        with _mapped():
+            self._prover = _native.Prover(r1cs, pk, program)
+
+    def witness(self, inputs: Sequence[int]) -> bytes:
+        """All wires as `.wtns` bytes. Raises: InvalidInput."""
+        with _mapped():
+            return self._prover.witness(scalars(inputs))
+
+    def prove(self, inputs: Sequence[int]) -> tuple[bytes, tuple[int, ...]]:
+        """A proof and its public inputs. Raises: Unsatisfied, InvalidInput."""
+        with _mapped():
+            proof, publics = self._prover.prove(scalars(inputs))
+        return proof, _integers(publics)
+
+    def prove_wtns(self, wtns: bytes) -> tuple[bytes, tuple[int, ...]]:
+        """The same for a witness made elsewhere. Raises: Unsatisfied, DecodeError."""
+        with _mapped():
+            proof, publics = self._prover.prove_wtns(wtns)
+        return proof, _integers(publics)
+
+
+def vk_points(vk: bytes) -> tuple[int, ...]:
+    """Affine coordinates: alpha x y, then beta, gamma, delta (x0 x1 y0 y1 each), then the IC points.
+
+    Raises: DecodeError.
+    """
+    with _mapped():
+        return _integers(_native.vk_points(vk))
+
+
+def vk_from_points(coordinates: Sequence[int]) -> bytes:
+    """The inverse of `vk_points`; points off the curve are refused. Raises: DecodeError."""
+    with _mapped():
+        return _native.vk_from_points(_coordinates(coordinates))
+
+
+def proof_points(proof: bytes) -> tuple[int, ...]:
+    """Affine coordinates: A x y, B x0 x1 y0 y1, C x y. Raises: ProofInvalid."""
+    with _mapped():
+        return _integers(_native.proof_points(proof))
+
+
+def proof_from_points(coordinates: Sequence[int]) -> bytes:
+    """The inverse of `proof_points`; points off the curve are refused. Raises: ProofInvalid."""
+    with _mapped():
+        return _native.proof_from_points(_coordinates(coordinates))
+
+
+def _coordinates(values: Sequence[int]) -> list[bytes]:
+    if not all(0 <= value < 1 << 256 for value in values):
+        raise DecodeError("coordinate: expected 256 bits")
+    return [value.to_bytes(32, "big") for value in values]
