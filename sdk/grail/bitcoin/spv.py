@@ -148,13 +148,19 @@ class Inclusion:
     def from_value(cls, value: object) -> Inclusion:
         """Read the wire form. Raises `DecodeError`."""
         match value:
-            case [bytes() as block, int() as index, list() as branch, bytes() as coinbase, list() as cb]:
+            case [
+                bytes() as block,
+                int() as index,
+                list() as branch,
+                bytes() as coinbase,
+                list() as cb,
+            ]:
                 pass
             case _:
                 raise DecodeError("inclusion: expected [block, index, branch, coinbase, branch]")
         if isinstance(index, bool) or not 0 <= index < 1 << MAX_BRANCH:
             raise DecodeError(f"inclusion: index {index} is out of range")
-        return cls(BlockHash(block), index, _hashes(branch), coinbase, _hashes(cb))
+        return cls(BlockHash(block), index, _hashes(up), first, _hashes(left))
 
 
 def _hashes(value: list[object]) -> tuple[bytes, ...]:
@@ -191,9 +197,7 @@ def prove_inclusion(
     if txid not in txids:
         raise InvalidInput(f"transaction {txid} is not in block {block}")
     index = list(txids).index(txid)
-    return Inclusion(
-        block, index, merkle_branch(txids, index), coinbase, merkle_branch(txids, 0)
-    )
+    return Inclusion(block, index, merkle_branch(txids, index), coinbase, merkle_branch(txids, 0))
 
 
 def merkle_root_of(leaf: bytes, index: int, branch: Sequence[bytes]) -> bytes:
@@ -312,8 +316,7 @@ class HeaderChain:
         height = self.height_of(inclusion.block)
         if height is None:
             raise Incorrect(
-                f"block {inclusion.block} is not on the heaviest known chain, "
-                f"tip {self.tip.height}"
+                f"block {inclusion.block} is not on the heaviest known chain, tip {self.tip.height}"
             )
         check_inclusion(self._nodes[inclusion.block].header, tx, inclusion)
         return height
@@ -402,9 +405,10 @@ class HeaderChain:
             return
         floor = self.tip.height - FORK_WINDOW
         kept = set(self._best)
-        for block, node in self._nodes.items():
+        for start, node in self._nodes.items():
+            block = start
             while node.height >= floor and block not in kept:
                 kept.add(block)
-                block, node = node.header.previous, self._nodes[node.header.previous]
+                block = self._nodes[block].header.previous
         for block in self._nodes.keys() - kept:
             del self._nodes[block]

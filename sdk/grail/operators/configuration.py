@@ -98,12 +98,12 @@ class Configuration:
 
     @property
     def zkbtc_identity(self) -> bytes:
-        """zkBTC's identity: SHA-256 of "txid:vout" of the grail outpoint, as RPC shows it."""
+        """The identity of zkBTC: SHA-256 of "txid:vout" of the grail outpoint, as RPC shows it."""
         return hashlib.sha256(str(self.network.grail_outpoint).encode("ascii")).digest()
 
     @property
     def zkbtc(self) -> bytes:
-        """zkBTC's contract K: identity || vk."""
+        """The contract K of zkBTC: identity || vk."""
         return self.zkbtc_identity + self.zkbtc_vk
 
     @cached_property
@@ -254,4 +254,4 @@ class _Fields:
 
     def end(self) -> None:
         if self._left:
-            raise DecodeError(f"{self._what}: {sorted(self._left)[0]!r} is no known field")
+            raise DecodeError(f"{self._what}: {min(self._left)!r} is no known field")

@@ -3,7 +3,8 @@
 A request is data only: transactions, bundles, Merkle proofs. Every trust anchor (roster, headers,
 keys, caps) is the enclave's own (threat S4). Wire form (canonical CBOR):
 
-    SigningRequest = {"psbt": bytes, "bundles": [bytes..], "evidence": [[raw tx, inclusion, prevouts]..]}
+    SigningRequest = {"psbt": bytes, "bundles": [bytes..], "evidence": [item..]}
+    item           = [raw tx, inclusion, prevouts]
     inclusion      = null | [block hash, index, [hash..], raw coinbase, [hash..]]
     prevouts       = null | [[sats, script]..]        one per input of that transaction
 
@@ -17,24 +18,11 @@ Evidence holds, each transaction once and in any order:
 Previous transactions may stand in the PSBT's `non_witness_utxo` instead of here when they need
 neither inclusion nor prevouts; every input needs its full previous transaction in one of the two.
 
-Bodies of the enclave's frames ([kind, body] in canonical CBOR, after a u32 LE length):
+The record frame carries the confirmed deploy transaction in the same manner:
 
-    status               null -> {"key", "instance", "configuration", "tip": [height, hash, work],
-                                  "roster": null | [keys, quorum, internal key], "nft": null | 36 bytes,
-                                  "reigns": [[epoch, from, to | null]..]}
-    headers              {"headers": [80 bytes..]} -> [height, hash, work] of the new tip
-    first_roster/sign    {"keys": [sorted..], "internal_key"} -> {"key", "signature"}
-    first_roster/accept  {"keys", "internal_key", "signatures": [in the keys' order]} -> {"epoch": 0}
-    record               {"tx": raw, "inclusion", "bundles", "evidence"} -> {"epoch", "from"}
-    vote                 {"request"} -> a signed Vote
-    open                 {"request", "round": r} -> a signed Open
-    promise              {"request", "open": Open} -> a signed Promise
-    ballot               {"request", "certificate": [Promise..]} -> a signed Vote
-    sign                 {"request", "decision": [Vote..]}
-                         -> {"key", "txid", "signatures": [[input index, 64 bytes]..]}
-    dead                 {"txid", "tx": raw, "inclusion"} -> {"removed": bool}   (ROUNDS rule 8)
+    DeployRecord   = {"tx": raw, "inclusion": inclusion, "bundles": [bytes..], "evidence": [..]}
 
-`work` is big-endian bytes without leading zeros.
+with evidence for its inputs as above. `grail.operators.frames` has the other frames.
 """
 
 from __future__ import annotations
@@ -43,6 +31,7 @@ import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 from grail import codec
 from grail.bitcoin.addresses import Roster, quorum_leaf
@@ -50,7 +39,7 @@ from grail.bitcoin.psbt import Psbt
 from grail.bitcoin.spv import Inclusion
 from grail.bitcoin.tx import Tx
 from grail.errors import DecodeError, InvalidInput, TooLarge
-from grail.types import MAX_MONEY, TxOut, Txid
+from grail.types import MAX_MONEY, Txid, TxOut
 
 MAX_EVIDENCE = 256
 """Transactions in one request: 64 ancestors and what each input of a wide one needs."""
@@ -112,6 +101,23 @@ def _prevouts(value: object) -> tuple[TxOut, ...]:
     return tuple(made)
 
 
+def _carried(
+    value: Mapping[Any, object], what: str
+) -> tuple[tuple[bytes, ...], tuple[TxEvidence, ...]]:
+    """The bundles and the evidence of a request or record."""
+    bundles, evidence = value["bundles"], value["evidence"]
+    if not isinstance(bundles, list) or not all(isinstance(b, bytes) for b in bundles):
+        raise DecodeError(f"{what}: bundles, expected a list of bytes")
+    if not isinstance(evidence, list):
+        raise DecodeError(f"{what}: evidence, expected a list")
+    if len(bundles) > MAX_BUNDLES or len(evidence) > MAX_EVIDENCE:
+        raise TooLarge(
+            f"{what}: {len(bundles)} bundles, {len(evidence)} transactions, expected at "
+            f"most {MAX_BUNDLES} and {MAX_EVIDENCE}"
+        )
+    return tuple(bundles), tuple(TxEvidence.from_value(item) for item in evidence)
+
+
 @dataclass(frozen=True)
 class SigningRequest:
     """What an operator is asked to vote for and to sign."""
@@ -133,19 +139,10 @@ class SigningRequest:
         """Read the wire form; nothing is checked but its shape and size. Raises `DecodeError`."""
         if not isinstance(value, Mapping) or set(value) != {"psbt", "bundles", "evidence"}:
             raise DecodeError("request: expected a map of psbt, bundles, evidence")
-        psbt, bundles, evidence = value["psbt"], value["bundles"], value["evidence"]
+        psbt = value["psbt"]
         if not isinstance(psbt, bytes):
             raise DecodeError("request: psbt, expected bytes")
-        if not isinstance(bundles, list) or not all(isinstance(b, bytes) for b in bundles):
-            raise DecodeError("request: bundles, expected a list of bytes")
-        if not isinstance(evidence, list):
-            raise DecodeError("request: evidence, expected a list")
-        if len(bundles) > MAX_BUNDLES or len(evidence) > MAX_EVIDENCE:
-            raise TooLarge(
-                f"request: {len(bundles)} bundles, {len(evidence)} transactions, expected at "
-                f"most {MAX_BUNDLES} and {MAX_EVIDENCE}"
-            )
-        return cls(psbt, tuple(bundles), tuple(TxEvidence.from_value(item) for item in evidence))
+        return cls(psbt, *_carried(value, "request"))
 
     def serialize(self) -> bytes:
         """The canonical bytes."""
@@ -163,11 +160,43 @@ class SigningRequest:
 
 
 @dataclass(frozen=True)
-class Known:
-    """What a client has fetched: raw transactions, where they are confirmed, and the rosters.
+class DeployRecord:
+    """The confirmed transaction that put the first roster on chain, with all that proves it."""
 
-    `unspelled` may name transactions that are known to carry no charms on what is spent.
-    """
+    raw: bytes
+    inclusion: Inclusion
+    bundles: tuple[bytes, ...]
+    evidence: tuple[TxEvidence, ...] = ()
+
+    def to_value(self) -> dict[str, object]:
+        """The wire form, ready for CBOR: the body of the `record` frame."""
+        return {
+            "tx": self.raw,
+            "inclusion": self.inclusion.to_value(),
+            "bundles": list(self.bundles),
+            "evidence": [item.to_value() for item in self.evidence],
+        }
+
+    @classmethod
+    def from_value(cls, value: object) -> DeployRecord:
+        """Read the wire form. Raises `DecodeError`."""
+        if not isinstance(value, Mapping) or set(value) != {
+            "tx",
+            "inclusion",
+            "bundles",
+            "evidence",
+        }:
+            raise DecodeError("record: expected a map of tx, inclusion, bundles, evidence")
+        raw = value["tx"]
+        if not isinstance(raw, bytes):
+            raise DecodeError("record: tx, expected bytes")
+        bundles, evidence = _carried(value, "record")
+        return cls(raw, Inclusion.from_value(value["inclusion"]), bundles, evidence)
+
+
+@dataclass(frozen=True)
+class Known:
+    """What a client has fetched: raw transactions, where they are confirmed, and the rosters."""
 
     transactions: Mapping[Txid, bytes]
     inclusions: Mapping[Txid, Inclusion]
@@ -192,9 +221,7 @@ def is_anchor(tx: Tx, rosters: Collection[Roster]) -> bool:
 
 def has_spell(tx: Tx) -> bool:
     """Whether an output could be a spell's: OP_RETURN, then a push of "spell" in any push form."""
-    return any(
-        out.script[:1] == b"\x6a" and b"spell" in out.script[1:11] for out in tx.outputs
-    )
+    return any(out.script[:1] == b"\x6a" and b"spell" in out.script[1:11] for out in tx.outputs)
 
 
 def missing(psbt: Psbt, known: Known) -> frozenset[Txid]:
@@ -223,9 +250,7 @@ def assemble(psbt: Psbt, bundles: Collection[bytes], known: Known) -> SigningReq
     return SigningRequest(psbt.serialize(), tuple(sorted(set(bundles))), evidence)
 
 
-def _walk(
-    psbt: Psbt, known: Known
-) -> tuple[dict[Txid, tuple[TxOut, ...] | None], frozenset[Txid]]:
+def _walk(psbt: Psbt, known: Known) -> tuple[dict[Txid, tuple[TxOut, ...] | None], frozenset[Txid]]:
     """What to send (with prevouts for anchors) and what is not there yet."""
     needed: dict[Txid, tuple[TxOut, ...] | None] = {}
     absent: set[Txid] = set()
