@@ -160,7 +160,7 @@ class Inclusion:
                 raise DecodeError("inclusion: expected [block, index, branch, coinbase, branch]")
         if isinstance(index, bool) or not 0 <= index < 1 << MAX_BRANCH:
             raise DecodeError(f"inclusion: index {index} is out of range")
-        return cls(BlockHash(block), index, _hashes(up), first, _hashes(left))
+        return cls(BlockHash(block), index, _hashes(branch), coinbase, _hashes(cb))
 
 
 def _hashes(value: list[object]) -> tuple[bytes, ...]:
