@@ -1,0 +1,315 @@
+"""Frames between host and enclave, and over HTTP: what is asked, and what comes back.
+
+    frame = u32 little-endian length || canonical CBOR [kind, body]
+    reply = ["ok", body] or ["refused", [refusal, standing or null]]
+
+    kind                 body                                   ok body
+    status               null                                   Status
+    headers              [80-byte header..], oldest first       [hash, height, work] of the best
+    first_roster/sign    [[key..], quorum, internal key]        64-byte signature
+    first_roster/accept  FirstRoster                            null
+    record               [raw deploy tx, inclusion]             [epoch, roster id (36 bytes)]
+    vote                 request                                Vote, ballot 0
+    open                 [round, request]                       Open
+    promise              [Open, request]                        Promise
+    ballot               [[Promise..], request]                 Vote, ballot (r, F)
+    sign                 [[Vote..], request]                    Signatures
+    body                 family                                 Standing, or null when unknown
+
+`request` is the byte string of a signing request (PSBT, bundles, evidence), signed messages are
+byte strings too; the length is capped before anything is allocated (threat A14).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from grail.codec import MAX_BYTES, decode, encode
+from grail.errors import DecodeError, Refused, TooLarge
+from grail.operators.messages import (
+    MAX_MESSAGE,
+    MAX_OPERATORS,
+    MAX_OUTPOINTS,
+    BestHeader,
+    Family,
+    Fields,
+    Open,
+    Promise,
+    Refusal,
+    Standing,
+    Vote,
+)
+from grail.types import OutPoint, Txid, XOnlyKey
+
+STATUS: Final = "status"
+HEADERS: Final = "headers"
+FIRST_ROSTER_SIGN: Final = "first_roster/sign"
+FIRST_ROSTER_ACCEPT: Final = "first_roster/accept"
+RECORD: Final = "record"
+VOTE: Final = "vote"
+OPEN: Final = "open"
+PROMISE: Final = "promise"
+BALLOT: Final = "ballot"
+SIGN: Final = "sign"
+BODY: Final = "body"
+
+KINDS: Final = (
+    STATUS,
+    HEADERS,
+    FIRST_ROSTER_SIGN,
+    FIRST_ROSTER_ACCEPT,
+    RECORD,
+    VOTE,
+    OPEN,
+    PROMISE,
+    BALLOT,
+    SIGN,
+    BODY,
+)
+"""Every kind of frame there is; anything else is a `DecodeError`."""
+
+MAX_FRAME = MAX_BYTES + 2 * MAX_OPERATORS * MAX_MESSAGE // 8
+"""A signing request of the largest size with a certificate beside it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One question: a kind and its body (a CBOR value)."""
+
+    kind: str
+    body: Any = None
+
+    def serialize(self) -> bytes:
+        """The canonical bytes, without the length."""
+        return encode([self.kind, self.body])
+
+    @classmethod
+    def parse(cls, raw: bytes) -> Frame:
+        """Read a frame without its length. Raises `DecodeError` and its kinds."""
+        parts = Fields(decode(raw, max_bytes=MAX_FRAME), "frame", 2)
+        kind = parts.text("kind", 40)
+        if kind not in KINDS:
+            raise DecodeError(f"frame: got kind {kind!r}, expected one of {', '.join(KINDS)}")
+        return cls(kind, parts.optional("body"))
+
+    @property
+    def subject(self) -> bytes:
+        """SHA-256 of the bytes: what a refusal of this frame names."""
+        return hashlib.sha256(self.serialize()).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One answer: the body of an ok, or a signed refusal with what stands in the way."""
+
+    body: Any = None
+    refusal: Refusal | None = None
+    standing: Standing | None = None
+
+    def serialize(self) -> bytes:
+        """The canonical bytes, without the length."""
+        if self.refusal is None:
+            return encode(["ok", self.body])
+        standing = None if self.standing is None else self.standing.fields()
+        return encode(["refused", [self.refusal.serialize(), standing]])
+
+    @classmethod
+    def parse(cls, raw: bytes) -> Reply:
+        """Read a reply without its length. Raises `DecodeError` and its kinds."""
+        parts = Fields(decode(raw, max_bytes=MAX_FRAME), "reply", 2)
+        verdict = parts.text("verdict", 40)
+        body = parts.optional("body")
+        if verdict == "ok":
+            return cls(body)
+        if verdict != "refused":
+            raise DecodeError(f"reply: got {verdict!r}, expected ok or refused")
+        inner = Fields(body, "refused", 2)
+        refusal = Refusal.parse(inner.blob("refusal", most=MAX_MESSAGE))
+        standing = inner.optional("standing")
+        return cls(None, refusal, None if standing is None else Standing.from_fields(standing))
+
+    def unwrap(self) -> Any:
+        """The body of an ok. Raises `Refused` with the refusal's words; its signature is not checked here."""
+        if self.refusal is None:
+            return self.body
+        said = self.refusal
+        raise Refused(
+            said.rule,
+            said.message,
+            operator=said.operator.hex(),
+            got=said.got,
+            expected=said.expected,
+        )
+
+
+def lengthened(raw: bytes) -> bytes:
+    """The bytes with their length in front, as they cross the socket. Raises `TooLarge`."""
+    if len(raw) > MAX_FRAME:
+        raise TooLarge(f"frame: got {len(raw)} bytes, expected at most {MAX_FRAME}")
+    return len(raw).to_bytes(4, "little") + raw
+
+
+def announced(prefix: bytes, most: int = MAX_FRAME) -> int:
+    """The length that four bytes announce; above `most` it is `TooLarge`, before any allocation."""
+    size = int.from_bytes(prefix, "little")
+    if len(prefix) != 4 or size > most:
+        raise TooLarge(f"frame: {size} bytes announced, expected at most {most}")
+    return size
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What an enclave says of itself to its host. Unsigned: for people and for start-up only.
+
+    `epoch` and `roster` are None until the deploy is on record, `index` until a roster is accepted.
+    """
+
+    key: XOnlyKey
+    network: bytes
+    configuration: bytes
+    best: BestHeader
+    index: int | None = None
+    epoch: int | None = None
+    roster: OutPoint | None = None
+
+    def fields(self) -> list[Any]:
+        """The body of the reply."""
+        return [
+            bytes(self.key),
+            self.network,
+            self.configuration,
+            self.best.fields(),
+            self.index,
+            self.epoch,
+            None if self.roster is None else self.roster.serialize(),
+        ]
+
+    @classmethod
+    def from_fields(cls, value: Any) -> Status:
+        """Read what `fields` wrote. Raises `DecodeError`."""
+        parts = Fields(value, "status", 7)
+        key = XOnlyKey(parts.blob("key", 32))
+        network = parts.blob("network", 32)
+        configuration = parts.blob("configuration", 32)
+        best = BestHeader.from_fields(parts.optional("best header"))
+        index, epoch = parts.optional("index"), parts.optional("epoch")
+        roster = parts.optional("roster id")
+        for name, number in (("index", index), ("epoch", epoch)):
+            if number is not None and (type(number) is not int or number < 0):
+                raise DecodeError(f"status: {name} is not a number or null")
+        if roster is not None and (type(roster) is not bytes or len(roster) != 36):
+            raise DecodeError("status: roster id is not an outpoint or null")
+        return cls(
+            key,
+            network,
+            configuration,
+            best,
+            index,
+            epoch,
+            None if roster is None else OutPoint.parse(roster),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Signatures:
+    """One operator's signatures on one transaction: (input, 64 bytes), inputs rising.
+
+    They need no envelope: each verifies by itself against the operator's key and the input's hash.
+    """
+
+    txid: Txid
+    signatures: tuple[tuple[int, bytes], ...]
+
+    def fields(self) -> list[Any]:
+        """The body of the reply."""
+        return [bytes(self.txid), [[index, signature] for index, signature in self.signatures]]
+
+    @classmethod
+    def from_fields(cls, value: Any) -> Signatures:
+        """Read what `fields` wrote. Raises `DecodeError`."""
+        parts = Fields(value, "signatures", 2)
+        txid = Txid(parts.blob("txid", 32))
+        pairs = []
+        for item in parts.items("signatures", MAX_OUTPOINTS):
+            pair = Fields(item, "signature", 2)
+            pairs.append((pair.uint("input", 16), pair.blob("signature", 64)))
+        if [index for index, _ in pairs] != sorted({index for index, _ in pairs}):
+            raise DecodeError("signatures: inputs are not strictly rising")
+        return cls(txid, tuple(pairs))
+
+
+# The bodies of the signing frames, both ways. The host only relays them; the enclave reads them,
+# the client writes them.
+
+
+def vote_frame(request: bytes) -> Frame:
+    """Ask for a vote at the fast ballot."""
+    return Frame(VOTE, request)
+
+
+def open_frame(number: int, request: bytes) -> Frame:
+    """Ask operator `number mod n` to open that round."""
+    return Frame(OPEN, [number, request])
+
+
+def promise_frame(opened: Open, request: bytes) -> Frame:
+    """Ask for a promise of an opened ballot."""
+    return Frame(PROMISE, [opened.serialize(), request])
+
+
+def ballot_frame(promises: Sequence[Promise], request: bytes) -> Frame:
+    """Ask for a vote in a ballot, with the promises that allow it."""
+    return Frame(BALLOT, [[promise.serialize() for promise in promises], request])
+
+
+def sign_frame(votes: Sequence[Vote], request: bytes) -> Frame:
+    """Ask for signatures, with the votes that decided."""
+    return Frame(SIGN, [[vote.serialize() for vote in votes], request])
+
+
+def body_frame(family: Family) -> Frame:
+    """Ask for the request behind a family, and its decision where there is one."""
+    return Frame(BODY, family)
+
+
+def read_vote(body: Any) -> bytes:
+    """The request of a vote frame. Raises `DecodeError`."""
+    return Fields([body], "vote frame").blob("request", most=MAX_BYTES)
+
+
+def read_open(body: Any) -> tuple[int, bytes]:
+    """Round and request of an open frame. Raises `DecodeError`."""
+    parts = Fields(body, "open frame", 2)
+    return parts.uint("round", 32), parts.blob("request", most=MAX_BYTES)
+
+
+def read_promise(body: Any) -> tuple[Open, bytes]:
+    """Open and request of a promise frame. Raises `DecodeError`; nothing is verified yet."""
+    parts = Fields(body, "promise frame", 2)
+    return Open.parse(parts.blob("open", most=MAX_MESSAGE)), parts.blob("request", most=MAX_BYTES)
+
+
+def read_ballot(body: Any) -> tuple[tuple[Promise, ...], bytes]:
+    """Promises and request of a ballot frame. Raises `DecodeError`; nothing is verified yet."""
+    parts = Fields(body, "ballot frame", 2)
+    items = parts.items("promises", MAX_OPERATORS)
+    raws = Fields(items, "ballot frame: promises")
+    promises = tuple(Promise.parse(raws.blob("promise", most=MAX_MESSAGE)) for _ in items)
+    return promises, parts.blob("request", most=MAX_BYTES)
+
+
+def read_sign(body: Any) -> tuple[tuple[Vote, ...], bytes]:
+    """Votes and request of a sign frame. Raises `DecodeError`; nothing is verified yet."""
+    parts = Fields(body, "sign frame", 2)
+    items = parts.items("votes", MAX_OPERATORS)
+    raws = Fields(items, "sign frame: votes")
+    votes = tuple(Vote.parse(raws.blob("vote", most=MAX_MESSAGE)) for _ in items)
+    return votes, parts.blob("request", most=MAX_BYTES)
+
+
+def read_body(body: Any) -> Family:
+    """The family of a body frame. Raises `DecodeError`."""
+    return Family(Fields([body], "body frame").blob("family", 32))
