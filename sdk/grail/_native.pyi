@@ -1,7 +1,48 @@
+"""Types of the Rust extension; `grail.native` is its only importer and says what each does."""
+
 from collections.abc import Sequence
 
+class DecodeFault(ValueError): ...
+class ScriptFault(ValueError): ...
 class ProofFault(ValueError): ...
 class UnsatisfiedFault(ValueError): ...
+
+# Bitcoin
+
+def tx_parse(
+    raw: bytes,
+) -> tuple[
+    int,
+    list[tuple[bytes, int, bytes, int, list[bytes]]],
+    list[tuple[int, bytes]],
+    int,
+    bytes,
+    int,
+]: ...
+def sighash_taproot(
+    raw: bytes,
+    prevouts: Sequence[tuple[int, bytes]],
+    index: int,
+    sighash_type: int,
+    leaf_hash: bytes | None = None,
+) -> bytes: ...
+def sighash_p2wpkh(
+    raw: bytes, prevout: tuple[int, bytes], index: int, sighash_type: int
+) -> bytes: ...
+def taproot_output(
+    internal_key: bytes, leaves: Sequence[tuple[int, int, bytes]]
+) -> tuple[bytes, int, bytes, list[tuple[bytes, bytes]]]: ...
+def xonly_check(key: bytes) -> None: ...
+def address_encode(script: bytes, hrp: str) -> str: ...
+def address_decode(text: str, hrp: str) -> bytes: ...
+def psbt_read(
+    raw: bytes,
+) -> tuple[
+    list[tuple[int, bytes, bytes]],
+    list[list[tuple[int, bytes, bytes]]],
+    list[list[tuple[int, bytes, bytes]]],
+]: ...
+def verify_input(raw: bytes, prevouts: Sequence[tuple[int, bytes]], index: int) -> None: ...
 
 # --- zk: field elements are 32 big-endian bytes, lists of results are joined
 def poseidon(inputs: Sequence[bytes]) -> bytes: ...

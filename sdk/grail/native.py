@@ -1,6 +1,7 @@
 """The seam to Rust: bytes in, bytes out, and our errors instead of its own.
 
-The only module that imports `grail._native`. Field elements (BN254's scalar field, modulus r)
+The only module that imports `grail._native`. Every call releases the GIL while it works; wrong
+Python types stay TypeErrors, since they are bugs. Field elements (BN254's scalar field, modulus r)
 cross as 32 big-endian bytes and are integers in [0, r) on this side; nothing is ever reduced.
 """
 
@@ -11,19 +12,43 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from grail import _native
-from grail.errors import DecodeError, GrailError, InvalidInput, ProofInvalid, Unsatisfied
+from grail.errors import (
+    DecodeError,
+    GrailError,
+    Incorrect,
+    InvalidInput,
+    NotCanonical,
+    ProofInvalid,
+    TooLarge,
+    TrailingBytes,
+    Truncated,
+    Unsatisfied,
+)
 
 R = 21888242871839275222246405745257275088548364400416034343698204186575808495617
 """The order of BN254: the modulus of the field that circuits compute in."""
 
 
+_DECODE: dict[str, type[DecodeError]] = {
+    kind.__name__: kind for kind in (DecodeError, NotCanonical, TooLarge, TrailingBytes, Truncated)
+}
+
+
 @contextmanager
-def _mapped() -> Iterator[None]:
-    """Turn the crate's exceptions into ours. The order matters: the first two are ValueErrors."""
+def _mapped(other: type[InvalidInput] = DecodeError) -> Iterator[None]:
+    """Turn the crate's exceptions into ours; `other` is for the faults that name no kind.
+
+    The order matters: the crate's own classes are ValueErrors.
+    """
     try:
         yield
     except GrailError:
         raise
+    except _native.DecodeFault as exc:
+        kind, text = exc.args
+        raise _DECODE[kind](text) from None
+    except _native.ScriptFault as exc:
+        raise Incorrect(str(exc)) from None
     except _native.ProofFault as exc:
         raise ProofInvalid(str(exc)) from None
     except _native.UnsatisfiedFault as exc:
@@ -32,7 +57,83 @@ def _mapped() -> Iterator[None]:
             f"constraint {index} does not hold", values={"constraint": index}
         ) from None
     except (ValueError, OverflowError) as exc:
-        raise DecodeError(str(exc)) from None
+        raise other(str(exc)) from None
+
+
+# ------------------------------------------------------------------------------------------ Bitcoin
+
+Prevouts = Sequence[tuple[int, bytes]]
+"""Of each input in order: satoshi and scriptPubKey of the output that it spends."""
+
+RawInput = tuple[bytes, int, bytes, int, list[bytes]]
+"""Txid (internal order), index, script, sequence, witness."""
+
+RawTx = tuple[int, list[RawInput], list[tuple[int, bytes]], int, bytes, int]
+"""Version, inputs, outputs (sats, script), lock time, txid, weight."""
+
+RawMap = list[tuple[int, bytes, bytes]]
+"""A PSBT map: key type, key data, value; keys rising."""
+
+
+def tx_parse(raw: bytes) -> RawTx:
+    """Read a transaction. Raises a kind of `DecodeError`."""
+    with _mapped(InvalidInput):
+        return _native.tx_parse(raw)
+
+
+def sighash_taproot(
+    raw: bytes, prevouts: Prevouts, index: int, sighash_type: int, leaf_hash: bytes | None
+) -> bytes:
+    """The signature hash of BIP 341, with a leaf that of BIP 342. Raises `InvalidInput`."""
+    with _mapped(InvalidInput):
+        return _native.sighash_taproot(raw, prevouts, index, sighash_type, leaf_hash)
+
+
+def sighash_p2wpkh(raw: bytes, prevout: tuple[int, bytes], index: int, sighash_type: int) -> bytes:
+    """The signature hash of BIP 143 for P2WPKH. Raises `InvalidInput`."""
+    with _mapped(InvalidInput):
+        return _native.sighash_p2wpkh(raw, prevout, index, sighash_type)
+
+
+def taproot_output(
+    internal_key: bytes, leaves: Sequence[tuple[int, int, bytes]]
+) -> tuple[bytes, int, bytes, list[tuple[bytes, bytes]]]:
+    """Output key, parity, Merkle root, and per leaf (depth, version, script) hash and control block.
+
+    Raises `InvalidInput`.
+    """
+    with _mapped(InvalidInput):
+        return _native.taproot_output(internal_key, leaves)
+
+
+def xonly_check(key: bytes) -> None:
+    """Raise `InvalidInput` unless the bytes are an x-only key on the curve."""
+    with _mapped(InvalidInput):
+        _native.xonly_check(key)
+
+
+def address_encode(script: bytes, hrp: str) -> str:
+    """The address of a scriptPubKey. Raises `InvalidInput`."""
+    with _mapped(InvalidInput):
+        return _native.address_encode(script, hrp)
+
+
+def address_decode(text: str, hrp: str) -> bytes:
+    """The scriptPubKey of an address. Raises `InvalidInput`."""
+    with _mapped(InvalidInput):
+        return _native.address_decode(text, hrp)
+
+
+def psbt_read(raw: bytes) -> tuple[RawMap, list[RawMap], list[RawMap]]:
+    """The checked maps of a PSBT: global, inputs, outputs. Raises a kind of `DecodeError`."""
+    with _mapped(InvalidInput):
+        return _native.psbt_read(raw)
+
+
+def verify_input(raw: bytes, prevouts: Prevouts, index: int) -> None:
+    """Raise `Incorrect` unless the input is valid by consensus rules (libbitcoinconsensus)."""
+    with _mapped(InvalidInput):
+        _native.verify_input(raw, prevouts, index)
 
 
 # ------------------------------------------------------------------- field elements and Poseidon

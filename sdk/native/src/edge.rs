@@ -18,6 +18,34 @@ pyo3::create_exception!(
     "A constraint does not hold; the argument is its index."
 );
 
+pyo3::create_exception!(
+    _native,
+    DecodeFault,
+    PyValueError,
+    "Bytes are not what they claim to be; the arguments are the name of the kind and a text."
+);
+pyo3::create_exception!(
+    _native,
+    ScriptFault,
+    PyValueError,
+    "An input's script or witness is invalid by consensus rules."
+);
+
+/// In which way bytes are not what they claim to be; the names are those of `grail.errors`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// They end too early.
+    Truncated,
+    /// Some are left after the end.
+    TrailingBytes,
+    /// There are more than the limit.
+    TooLarge,
+    /// They decode, but another encoding is the canonical one.
+    NotCanonical,
+    /// Any other way.
+    DecodeError,
+}
+
 /// Why a call failed, before it is a Python exception.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
@@ -27,6 +55,10 @@ pub enum Fault {
     Proof(String),
     /// The constraint of this index does not hold.
     Unsatisfied(usize),
+    /// Bytes are not what they claim to be.
+    Decode(Kind, String),
+    /// An input's script or witness is invalid.
+    Script(String),
 }
 
 /// What the functions of this crate return.
@@ -36,6 +68,11 @@ impl Fault {
     /// A fault of the caller's bytes.
     pub fn input(text: impl Into<String>) -> Self {
         Self::Input(text.into())
+    }
+
+    /// A fault in decoding.
+    pub fn decode(kind: Kind, text: impl Into<String>) -> Self {
+        Self::Decode(kind, text.into())
     }
 
     /// The same fault, but of a proof.
@@ -53,6 +90,8 @@ impl From<Fault> for PyErr {
             Fault::Input(text) => PyValueError::new_err(text),
             Fault::Proof(text) => ProofFault::new_err(text),
             Fault::Unsatisfied(index) => UnsatisfiedFault::new_err(index),
+            Fault::Decode(kind, text) => DecodeFault::new_err((format!("{kind:?}"), text)),
+            Fault::Script(text) => ScriptFault::new_err(text),
         }
     }
 }
@@ -74,6 +113,11 @@ pub fn outside<T: Send>(
 /// Adds the exceptions to the extension.
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("ProofFault", module.py().get_type::<ProofFault>())?;
-    module.add("UnsatisfiedFault", module.py().get_type::<UnsatisfiedFault>())?;
+    module.add(
+        "UnsatisfiedFault",
+        module.py().get_type::<UnsatisfiedFault>(),
+    )?;
+    module.add("DecodeFault", module.py().get_type::<DecodeFault>())?;
+    module.add("ScriptFault", module.py().get_type::<ScriptFault>())?;
     Ok(())
 }
