@@ -16,7 +16,7 @@ FOLDERS = [ROOT / "sdk", ROOT / "enclave", ROOT / "devnet"]
 
 # A module may import from its own layer and from those above it. The longest prefix decides.
 LAYERS = [
-    ["grail", "grail.errors", "grail.types"],
+    ["grail", "grail.errors", "grail.types", "grail.folders"],
     ["grail.codec"],
     ["grail.native"],
     ["grail.crypto"],
@@ -27,7 +27,7 @@ LAYERS = [
     ["grail_enclave"],
     ["grail.apps"],
     ["grail.portal"],
-    ["grail.bitcoin.node"],
+    ["grail.bitcoin.node", "grail.bitcoin.rpc"],
     ["grail.operators.transport", "grail.operators.client"],
     ["grail_host"],
     ["grail.wallet"],
@@ -42,7 +42,7 @@ RANK = {prefix: rank for rank, layer in enumerate(LAYERS) for prefix in layer}
 # The enclave is what gets measured: it sees the protocol and Groth16's verifier, nothing else.
 ENCLAVE_MAY_NOT = re.compile(
     r"grail\.(apps|wallet|draft|bridge|cli|connection|portal|commands)\b"
-    r"|grail\.bitcoin\.node|grail\.operators\.(client|transport)|grail_(host|devnet)"
+    r"|grail\.folders|grail\.bitcoin\.(node|rpc)|grail\.operators\.(client|transport)|grail_(host|devnet)"
     r"|grail\.zk\.(?!groth16)"
 )
 

@@ -1,1 +1,1 @@
-"""A Grail network on your machine."""
+"""A Grail network on your machine: a Bitcoin node and the operators, all real processes."""
