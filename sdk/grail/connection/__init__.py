@@ -1,0 +1,1 @@
+"""The running network as plain Python objects: connect, wallets, pools, receipts."""

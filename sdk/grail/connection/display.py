@@ -1,0 +1,79 @@
+"""How results show themselves: a text table, and the same as HTML for a notebook.
+
+Every cell of the HTML goes through `html.escape`: names, memos and errors may come from the chain
+or from an app's author, and must stay text (threat D5).
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+
+Cell = str | int | None
+
+
+def text_of(cell: Cell) -> str:
+    """A cell as text: thousands apart, nothing for None."""
+    if cell is None:
+        return ""
+    if isinstance(cell, int) and not isinstance(cell, bool):
+        return f"{cell:,}"
+    return str(cell)
+
+
+def _numeric(rows: Sequence[Sequence[Cell]], column: int) -> bool:
+    return all(isinstance(row[column], int) or row[column] is None for row in rows)
+
+
+def text_table(head: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
+    """Columns under their heads; numbers to the right."""
+    texts = [[text_of(cell) for cell in row] for row in rows]
+    widths = [max(len(line[i]) for line in [list(head), *texts]) for i in range(len(head))]
+    right = [bool(rows) and _numeric(rows, i) for i in range(len(head))]
+
+    def line(cells: Sequence[str]) -> str:
+        parts = [
+            cell.rjust(width) if aligned else cell.ljust(width)
+            for cell, width, aligned in zip(cells, widths, right, strict=True)
+        ]
+        return "  ".join(parts).rstrip()
+
+    return "\n".join([line(head), line(["-" * width for width in widths]), *map(line, texts)])
+
+
+def html_table(head: Sequence[str], rows: Sequence[Sequence[Cell]], caption: str = "") -> str:
+    """The same as an HTML table, every text escaped."""
+    parts = ["<table>"]
+    if caption:
+        parts.append(f"<caption>{html.escape(caption)}</caption>")
+    parts.append(
+        "<thead><tr>" + "".join(f"<th>{html.escape(h)}</th>" for h in head) + "</tr></thead>"
+    )
+    parts.append("<tbody>")
+    for row in rows:
+        cells = []
+        for cell in row:
+            style = ' style="text-align:right"' if isinstance(cell, int) else ""
+            cells.append(f"<td{style}>{html.escape(text_of(cell))}</td>")
+        parts.append("<tr>" + "".join(cells) + "</tr>")
+    parts.append("</tbody></table>")
+    return "".join(parts)
+
+
+class Shown:
+    """A result with rows: `str` gives the text table, a notebook gets the HTML one."""
+
+    def _title(self) -> str:
+        raise NotImplementedError
+
+    def _head(self) -> Sequence[str]:
+        raise NotImplementedError
+
+    def _rows(self) -> Sequence[Sequence[Cell]]:
+        raise NotImplementedError
+
+    def __str__(self) -> str:
+        return f"{self._title()}\n{text_table(self._head(), self._rows())}"
+
+    def _repr_html_(self) -> str:
+        return html_table(self._head(), self._rows(), self._title())

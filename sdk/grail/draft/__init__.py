@@ -1,0 +1,1 @@
+"""Spell transactions from intent to signed PSBT: assembled, checked, proven, signed."""

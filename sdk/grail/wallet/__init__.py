@@ -1,0 +1,1 @@
+"""What a user holds: keys, coins, charms, and how they are chosen."""
