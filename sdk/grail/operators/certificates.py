@@ -169,19 +169,21 @@ def check_decision(scope: Scope, votes: Sequence[Vote], proposal: Proposal) -> D
     return Decision(proposal.family, proposal.outpoints, rounds.pop(), tuple(votes))
 
 
-def check_view(votes: Sequence[Vote], own: BestHeader, block_work: int) -> None:
-    """Raise `Refused` ViewBehind when a voter's chain is more than 2 blocks of work ahead of ours.
+def check_view(
+    votes: Sequence[Vote], own: BestHeader, block_work: int, lag: int = VIEW_BLOCKS
+) -> None:
+    """Raise `Refused` ViewBehind when a voter's chain is more than `lag` blocks ahead of ours.
 
     `block_work` is the work of one block at our tip. An older certificate is no reason to refuse:
     a decision does not age.
     """
     ahead = max((vote.head.best for vote in votes), key=lambda best: best.work)
-    if ahead.work > own.work + VIEW_BLOCKS * block_work:
+    if ahead.work > own.work + lag * block_work:
         raise Refused(
             "ViewBehind",
             "the voters know a chain with more work",
             got=f"height {own.height}",
-            expected=f"height {ahead.height}, within {VIEW_BLOCKS} blocks of work",
+            expected=f"height {ahead.height}, within {lag} blocks of work",
         )
 
 
@@ -227,7 +229,7 @@ def check_promises(
     proposal: Proposal,
     dead: Collection[Family] = (),
 ) -> Permit:
-    """P(r, F) for this proposal. Raises `Refused`: NotPromised, or BallotBlocked naming the family."""
+    """P(r, F) for this proposal. Raises `Refused`: NotPromised, or BallotBlocked naming F'."""
     for promise in promises:
         if (promise.family, promise.outpoints) != (proposal.family, proposal.outpoints):
             raise Refused(

@@ -8,7 +8,7 @@
     headers              [80-byte header..], oldest first       [hash, height, work] of the best
     first_roster/sign    [[key..], quorum, internal key]        64-byte signature
     first_roster/accept  FirstRoster                            null
-    record               [raw deploy tx, inclusion]             [epoch, roster id (36 bytes)]
+    record               DeployRecord (evidence.py)             [epoch, roster id (36 bytes)]
     vote                 request                                Vote, ballot 0
     open                 [round, request]                       Open
     promise              [Open, request]                        Promise
@@ -25,6 +25,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
 
 from grail.codec import MAX_BYTES, decode, encode
@@ -75,16 +76,21 @@ MAX_FRAME = MAX_BYTES + 2 * MAX_OPERATORS * MAX_MESSAGE // 8
 """A signing request of the largest size with a certificate beside it."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Frame:
     """One question: a kind and its body (a CBOR value)."""
 
     kind: str
     body: Any = None
 
+    @cached_property
+    def raw(self) -> bytes:
+        """The canonical bytes, without the length; made once for all operators that are asked."""
+        return encode([self.kind, self.body])
+
     def serialize(self) -> bytes:
         """The canonical bytes, without the length."""
-        return encode([self.kind, self.body])
+        return self.raw
 
     @classmethod
     def parse(cls, raw: bytes) -> Frame:
@@ -95,10 +101,10 @@ class Frame:
             raise DecodeError(f"frame: got kind {kind!r}, expected one of {', '.join(KINDS)}")
         return cls(kind, parts.optional("body"))
 
-    @property
+    @cached_property
     def subject(self) -> bytes:
         """SHA-256 of the bytes: what a refusal of this frame names."""
-        return hashlib.sha256(self.serialize()).digest()
+        return hashlib.sha256(self.raw).digest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +138,7 @@ class Reply:
         return cls(None, refusal, None if standing is None else Standing.from_fields(standing))
 
     def unwrap(self) -> Any:
-        """The body of an ok. Raises `Refused` with the refusal's words; its signature is not checked here."""
+        """The body of an ok. Raises `Refused` with the refusal's words, its signature unchecked."""
         if self.refusal is None:
             return self.body
         said = self.refusal
@@ -153,7 +159,7 @@ def lengthened(raw: bytes) -> bytes:
 
 
 def announced(prefix: bytes, most: int = MAX_FRAME) -> int:
-    """The length that four bytes announce; above `most` it is `TooLarge`, before any allocation."""
+    """The length that four bytes announce. Raises `TooLarge`, before anything is allocated."""
     size = int.from_bytes(prefix, "little")
     if len(prefix) != 4 or size > most:
         raise TooLarge(f"frame: {size} bytes announced, expected at most {most}")
@@ -164,7 +170,8 @@ def announced(prefix: bytes, most: int = MAX_FRAME) -> int:
 class Status:
     """What an enclave says of itself to its host. Unsigned: for people and for start-up only.
 
-    `epoch` and `roster` are None until the deploy is on record, `index` until a roster is accepted.
+    `index`, `keys` and `quorum` are there once a first roster is accepted, `epoch` (the roster's) and
+    `roster` (the Grail NFT's outpoint) once the deploy is on record.
     """
 
     key: XOnlyKey
@@ -174,6 +181,8 @@ class Status:
     index: int | None = None
     epoch: int | None = None
     roster: OutPoint | None = None
+    keys: tuple[XOnlyKey, ...] = ()
+    quorum: int = 0
 
     def fields(self) -> list[Any]:
         """The body of the reply."""
@@ -185,12 +194,14 @@ class Status:
             self.index,
             self.epoch,
             None if self.roster is None else self.roster.serialize(),
+            [bytes(key) for key in self.keys],
+            self.quorum,
         ]
 
     @classmethod
     def from_fields(cls, value: Any) -> Status:
         """Read what `fields` wrote. Raises `DecodeError`."""
-        parts = Fields(value, "status", 7)
+        parts = Fields(value, "status", 9)
         key = XOnlyKey(parts.blob("key", 32))
         network = parts.blob("network", 32)
         configuration = parts.blob("configuration", 32)
@@ -202,6 +213,8 @@ class Status:
                 raise DecodeError(f"status: {name} is not a number or null")
         if roster is not None and (type(roster) is not bytes or len(roster) != 36):
             raise DecodeError("status: roster id is not an outpoint or null")
+        items = parts.items("keys", MAX_OPERATORS)
+        members = Fields(items, "status: keys")
         return cls(
             key,
             network,
@@ -210,6 +223,8 @@ class Status:
             index,
             epoch,
             None if roster is None else OutPoint.parse(roster),
+            tuple(XOnlyKey(members.blob("key", 32)) for _ in items),
+            parts.uint("quorum", 16),
         )
 
 

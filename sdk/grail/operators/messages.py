@@ -6,9 +6,9 @@
     Refusal   an operator says no: rule, got, expected
 
 All are canonical CBOR arrays. Each kind is signed under a tag of its own, over network, roster id,
-configuration digest, sender, V, best header and its fields, so that a signature of one kind, network
-or roster never verifies as another (threats R17, S32). `parse` gives a well-formed message, `verify`
-raises unless its signature holds in a `Scope`; nothing here decides anything.
+configuration digest, sender, V, best header and its fields, so that a signature of one kind,
+network or roster never verifies as another (threats R17, S32). `parse` gives a well-formed message,
+`verify` raises unless its signature holds in a `Scope`; nothing here decides anything.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ MAX_OPERATORS = 64
 """Far above the sixteen of a roster; bounds what a message may carry."""
 
 MAX_OUTPOINTS = 128
-"""Guarded inputs of one transaction: 20 of the vault, 32 rows and 8 ports per contract, with room."""
+"""Guarded inputs of one transaction: 20 of the vault, 32 rows, 8 ports a contract, and room."""
 
 MAX_MESSAGE = 64 * 1024
 """Bytes of one signed message: a promise over MAX_OUTPOINTS takes 13 KB, a refusal's texts 4 KB."""
@@ -434,8 +434,8 @@ class Standing:
 
     `promised` is the highest round promised on the outpoints asked for. `family`, `outpoints`,
     `txid` and `body` (the signing request) are those of the transaction in the way, at ballot
-    (`round`, `family`); `decision` holds the votes of D(family) when it is decided. When nothing but
-    a promise stands in the way, `family` is None.
+    (`round`, `family`); `decision` holds the votes of D(family) when it is decided. When
+    only a promise stands in the way, `family` is None.
     """
 
     rule: str

@@ -69,7 +69,7 @@ class _Known:
 
 @dataclass
 class Acceptor:
-    """The voting state of one instance of one operator. Not safe for threads: one caller at a time."""
+    """The voting state of one instance of one operator; one caller at a time."""
 
     scope: Scope
     key: KeyPair = field(repr=False)
@@ -220,7 +220,7 @@ class Acceptor:
         return None if known is None else self._told("Body", 0, known, 0)
 
     def forget(self, outpoints: Iterable[OutPoint]) -> None:
-        """Drop what is known of outpoints whose spend is k deep (rule 8); whole transactions only."""
+        """Drop outpoints whose spend is k deep (rule 8); whole transactions only."""
         gone = set(outpoints)
         for name, known in list(self._known.items()):
             if gone.issuperset(known.proposal.outpoints):
@@ -345,7 +345,7 @@ class Acceptor:
         self._v = [max(pair) for pair in zip(self._v, v, strict=True)]
 
     def _remove_rivals(self, proposal: Proposal) -> None:
-        """Remove every conflicting vote on ALL outpoints of its transaction, not the shared alone."""
+        """Remove every conflicting vote on ALL outpoints of its transaction, not only shared ones."""
         rivals = {
             place.vote[1]
             for place in self._places(proposal)
