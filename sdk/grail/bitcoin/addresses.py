@@ -120,7 +120,7 @@ def quorum_leaf(roster: Roster) -> bytes:
 
 
 def commitment_leaf(commitment: bytes) -> bytes:
-    """The script of leafG and leafE: OP_RETURN and a push of the 32 bytes; no witness can satisfy it.
+    """The script of leafG and leafE: OP_RETURN and the 32 bytes; nothing can satisfy it.
 
     Raises `InvalidInput`.
     """
@@ -141,7 +141,7 @@ def recovery_leaf(n: int, user_key: XOnlyKey) -> bytes:
 
 @lru_cache(maxsize=1024)
 def guard(roster: Roster, gid: bytes) -> TaprootOutput:
-    """The guarded output guard(K, e): leaves `quorum`, `commitment`. Raises `InvalidInput`."""
+    """The guarded output of a contract: leaves `quorum`, `commitment`. Raises `InvalidInput`."""
     return taproot.output(
         roster.internal_key,
         (TapScript(quorum_leaf(roster), QUORUM), TapScript(commitment_leaf(gid), COMMITMENT)),
@@ -150,7 +150,10 @@ def guard(roster: Roster, gid: bytes) -> TaprootOutput:
 
 @lru_cache(maxsize=1024)
 def escrow(roster: Roster, eid: bytes, n: int, user_key: XOnlyKey) -> TaprootOutput:
-    """The output escrow(K, e): leaves `quorum`, `recovery`, `commitment`. Raises `InvalidInput`."""
+    """The output that holds what a user pays in: leaves `quorum`, `recovery`, `commitment`.
+
+    Raises `InvalidInput`.
+    """
     return taproot.output(
         roster.internal_key,
         (

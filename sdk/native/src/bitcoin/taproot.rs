@@ -5,8 +5,8 @@ use std::sync::OnceLock;
 use bitcoin::hashes::Hash;
 use bitcoin::key::{TapTweak, UntweakedPublicKey};
 use bitcoin::secp256k1::{Secp256k1, VerifyOnly};
-use bitcoin::taproot::{ControlBlock, LeafVersion, TapNodeHash, TaprootBuilder};
-use bitcoin::ScriptBuf;
+use bitcoin::taproot::{ControlBlock, LeafNode, LeafVersion, TapNodeHash, TaprootBuilder};
+use bitcoin::{Script, ScriptBuf, TapLeafHash};
 use pyo3::pybacked::PyBackedBytes;
 
 use crate::edge::{Fault, Outcome};
@@ -48,17 +48,26 @@ pub fn output(internal_key: &[u8], leaves: &[(u8, u8, PyBackedBytes)]) -> Outcom
         .map_err(|error| Fault::input(format!("tree: {error}")))?;
     let root: TapNodeHash = tree.node_hash();
     let (key, parity) = internal_key.tap_tweak(secp(), Some(root));
+    // The tree keeps its leaves in the order of their hashes; ours is the caller's.
+    let mut nodes: Vec<&LeafNode> = tree.leaf_nodes().collect();
     let mut found = Vec::with_capacity(leaves.len());
-    for leaf in tree.leaf_nodes() {
-        let (Some(hash), Some(version)) = (leaf.leaf_hash(), leaf.leaf_version()) else {
-            return Err(Fault::input("tree: a leaf is hidden"));
+    for (depth, version, script) in leaves {
+        let place = nodes.iter().position(|node| {
+            node.depth() == *depth
+                && node.script().is_some_and(|s| s.as_bytes() == &script[..])
+                && node.leaf_version().map(LeafVersion::to_consensus) == Some(*version)
+        });
+        let node = place.map(|place| nodes.swap_remove(place));
+        let Some((node, leaf_version)) = node.and_then(|n| Some((n, n.leaf_version()?))) else {
+            return Err(Fault::input("tree: a leaf is lost"));
         };
         let block = ControlBlock {
-            leaf_version: version,
+            leaf_version,
             output_key_parity: parity,
             internal_key,
-            merkle_branch: leaf.merkle_branch().clone(),
+            merkle_branch: node.merkle_branch().clone(),
         };
+        let hash = TapLeafHash::from_script(Script::from_bytes(script), leaf_version);
         found.push((hash.to_byte_array().to_vec(), block.serialize()));
     }
     let root = root.to_byte_array().to_vec();
