@@ -7,6 +7,7 @@ together. `fe` maps bytes to a field element below 2^253.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, TypeAlias
@@ -21,7 +22,7 @@ from grail.types import OutPoint
 Data: TypeAlias = Any
 """What an app holds in one output: None, bool, int, bytes, str, lists and maps of them."""
 
-TOKEN = "t"
+TOKEN = "t"  # noqa: S105 - a tag, no password
 """The tag of fungible units."""
 
 NFT = "n"
@@ -49,7 +50,7 @@ def blob_fe(blob: bytes) -> int:
 
 
 def identity_of(outpoint: OutPoint) -> bytes:
-    """SHA-256 of `txid:vout` as RPC shows it: the identity that a spend of this outpoint creates."""
+    """SHA-256 of `txid:vout` as RPC shows it: the identity that spending it creates."""
     return hashlib.sha256(str(outpoint).encode()).digest()
 
 
@@ -87,7 +88,7 @@ class Contract:
 
     @property
     def fe(self) -> int:
-        """fe("contract" || K): the fact `self`."""
+        """The contract as a field element, fe of "contract" || K: the fact `self`."""
         return _contract_fe(bytes(self))
 
     @property
@@ -155,14 +156,14 @@ class App:
 
     @property
     def fe(self) -> int:
-        """appfe = fe("app" || cs(tag) || identity || vk)."""
+        """The app as a field element: fe of "app" || cs(tag) || identity || vk."""
         return _app_fe(self)
 
 
-def units(charms: dict[App, Data] | Any, app: App) -> int:
+def units(charms: Mapping[App, Data], app: App) -> int:
     """How many units of a token an output's charms hold; 0 when the app is absent."""
-    amount = charms.get(app, 0)
-    return amount if type(amount) is int else 0
+    amount: int = charms.get(app, 0)
+    return amount
 
 
 def check_data(app: App, data: Data) -> None:
@@ -193,8 +194,6 @@ def _check_value(value: Data) -> None:
                 _check_value(item)
         case _:
             raise InvalidInput(f"data: a {type(value).__name__} has no place in a charm")
-
-
 
 
 def canonical(data: Data) -> bytes:

@@ -18,7 +18,7 @@ GRACE = 1_008
 """Blocks after a roster's last in which what it signed may still confirm."""
 
 SUCCESSOR_DELAY = 2_016
-"""Fewest blocks between a roster spell that names a successor and the height from which it counts."""
+"""Fewest blocks from a roster spell that names a successor until units may move to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Record:
         raise NotImplementedError
 
     def extended(self, state: Data, height: int, network: Network) -> Record:
-        """The record after a correct roster spell (or deploy) with this state confirmed at `height`.
+        """The record after a correct roster spell (or deploy) with this state at `height`.
 
         The new roster rules from height + k. Unchanged when the record holds the epoch already.
         Raises `SpellIncorrect` with rule RosterInvalid.

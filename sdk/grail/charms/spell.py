@@ -9,52 +9,48 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
 
-from grail.charms.app import TOKEN, App, Contract, Data
-from grail.types import XOnlyKey
+from grail import codec
+from grail.bitcoin import script
+from grail.bitcoin.network import Network
+from grail.bitcoin.tx import Tx
+from grail.charms import envelope
+from grail.charms.app import App, Contract, Data, check_data
+from grail.charms.envelope import MAGIC, MAX_PAYLOAD, WORD
+from grail.charms.public_inputs import (
+    NO_INPUTS,
+    Inputs,
+    Row,
+    invalid,
+    read_inputs,
+    strictly_rising,
+)
+from grail.codec import cs
+from grail.crypto.schnorr import tagged_hash
+from grail.errors import DecodeError, InvalidInput
 
-if TYPE_CHECKING:
-    from grail.bitcoin.network import Network
-    from grail.bitcoin.tx import Tx
+__all__ = [
+    "MAX_PAYLOAD",
+    "NO_INPUTS",
+    "PROOF_SIZE",
+    "VERSION",
+    "ContractProof",
+    "Inputs",
+    "Row",
+    "Spell",
+    "digest",
+    "digest0",
+    "digest0_preimage",
+    "parse",
+    "public_halves",
+    "read",
+]
 
 VERSION = 15
-MAGIC = b"GRL1"
 PROOF_SIZE = 128
-MAX_PAYLOAD = 65_536
-"""Bytes of the OP_RETURN's payload: 16 rows need some 4 KB; far below a node's own limit."""
+"""A Groth16 proof over BN254, compressed: A, B, C."""
 
-MAX_ARGS = 8
-MAX_ROWS = 32
-MAX_TERMS = 8
-MAX_PAYS = 8
-MAX_SIGNERS = 8
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One escrow that a transaction settles: its input, its payout, and what rebuilds its address."""
-
-    input: int
-    output: int
-    owner_script: bytes
-    terms: tuple[int, ...]
-    n: int
-    user_key: XOnlyKey
-
-
-@dataclass(frozen=True, slots=True)
-class Inputs:
-    """The public inputs x of a contract: args, rows, pays (output indexes), signers (input indexes)."""
-
-    args: tuple[int, ...] = ()
-    rows: tuple[Row, ...] = ()
-    pays: tuple[int, ...] = ()
-    signers: tuple[int, ...] = ()
-
-
-NO_INPUTS = Inputs()
-"""What x = null means: all four lists are empty."""
+SPELL_KEYS = frozenset({"version", "tx", "app_public_inputs"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +89,19 @@ class Spell:
         They are the apps on `outs`, the apps on inputs (`spent`), and tag t of a contract that acts
         and has no charm. Raises `InvalidInput`.
         """
-        raise NotImplementedError
+        apps = set(spent)
+        for charms in outs:
+            for app, data in charms.items():
+                check_data(app, data)
+                apps.add(app)
+        present = {app.contract for app in apps}
+        apps.update(contract.token for contract in acting if contract not in present)
+        public = {contract: inputs for contract, inputs in (x or {}).items() if inputs != NO_INPUTS}
+        spell = cls(tuple(sorted(apps)), tuple(dict(charms) for charms in outs), public)
+        for contract in public:
+            if contract not in spell.contracts:
+                raise InvalidInput(f"x: contract {contract} lists no app in this spell")
+        return spell
 
     @cached_property
     def contracts(self) -> tuple[Contract, ...]:
@@ -105,17 +113,96 @@ class Spell:
         return self.x.get(contract, NO_INPUTS)
 
     @cached_property
-    def S(self) -> bytes:  # noqa: N802
+    def S(self) -> bytes:
         """The canonical bytes of the spell without its proof."""
-        raise NotImplementedError
+        index = {app: i for i, app in enumerate(self.apps)}
+        public: dict[Data, Data] = {}
+        told: set[Contract] = set()
+        for app in self.apps:
+            first = app.contract not in told
+            told.add(app.contract)
+            inputs = self.x.get(app.contract) if first else None
+            public[app.to_cbor()] = None if inputs is None else inputs.to_cbor()
+        outs = [{index[app]: data for app, data in charms.items()} for charms in self.outs]
+        return codec.encode({"version": VERSION, "tx": {"outs": outs}, "app_public_inputs": public})
 
     def proof_bytes(self, proofs: Sequence[ContractProof] | None = None) -> bytes:
-        """"GRL1" || count || (contract, action, proof) each."""
-        raise NotImplementedError
+        """`GRL1`, the count, then contract index, action and proof of each."""
+        entries = self.proofs if proofs is None else proofs
+        for entry in entries:
+            if len(entry.proof) != PROOF_SIZE:
+                raise InvalidInput(f"proof: got {len(entry.proof)} bytes, expected {PROOF_SIZE}")
+        body = b"".join(bytes([entry.contract, entry.action]) + entry.proof for entry in entries)
+        return MAGIC + bytes([len(entries)]) + body
 
     def op_return(self, proofs: Sequence[ContractProof] | None = None) -> bytes:
-        """The script of the output that carries the spell; with its own proofs when none are given."""
-        raise NotImplementedError
+        """The script that carries the spell; with its own proofs when none are given."""
+        payload = b"\x82" + self.S + codec.encode(self.proof_bytes(proofs))
+        if len(payload) > MAX_PAYLOAD:
+            raise InvalidInput(f"spell: got {len(payload)} bytes, expected at most {MAX_PAYLOAD}")
+        return script.op_return(WORD, payload)
+
+
+def digest0_preimage(network: Network, tx: Tx, spell: Spell) -> bytes:
+    """What D0 hashes: the network, all outpoints, the first n_outs outputs, nLockTime and S."""
+    n_outs = len(spell.outs)
+    parts = [network.id, len(tx.inputs).to_bytes(4, "little")]
+    parts += [entry.outpoint.serialize() for entry in tx.inputs]
+    parts.append(n_outs.to_bytes(4, "little"))
+    for output in tx.outputs[:n_outs]:
+        parts += [output.sats.to_bytes(8, "little"), cs(output.script)]
+    parts += [tx.locktime.to_bytes(4, "little"), cs(spell.S)]
+    return b"".join(parts)
+
+
+def digest0(network: Network, tx: Tx, spell: Spell) -> bytes:
+    """D0 of section 3: one hash of all that a proof in this transaction is bound to."""
+    return tagged_hash("grail/spell/1", digest0_preimage(network, tx, spell))
+
+
+def digest(d0: bytes, contract: Contract, action: int) -> bytes:
+    """D = H("grail/proof/1", D0 || K || u8 action): what a proof is bound to."""
+    return tagged_hash("grail/proof/1", d0 + bytes(contract) + bytes([action]))
+
+
+def public_halves(proof_digest: bytes) -> tuple[int, int]:
+    """The first two public inputs: the digest's halves as big-endian integers."""
+    return int.from_bytes(proof_digest[:16], "big"), int.from_bytes(proof_digest[16:], "big")
+
+
+def read(tx: Tx, index: int, raw: bytes) -> Spell:
+    """The spell in this payload of the transaction's output `index`.
+
+    Raises `SpellIncorrect` with rule SpellInvalid.
+    """
+    try:
+        value = codec.decode(raw, max_bytes=MAX_PAYLOAD)
+    except DecodeError as exc:
+        invalid(f"payload: {exc}")
+    match value:
+        case [dict() as body, bytes() as proof] if body.keys() == SPELL_KEYS:
+            version, inner, public = body["version"], body["tx"], body["app_public_inputs"]
+        case _:
+            invalid("payload: not [{version, tx, app_public_inputs}, proof]")
+    match inner, public:
+        case {"outs": list() as outs}, dict() if len(inner) == 1:
+            pass
+        case _:
+            invalid("payload: tx is not {outs: [..]}, or app_public_inputs no map")
+    if type(version) is not int or version != VERSION:
+        invalid("version", got=version, expected=VERSION)
+    if len(outs) > len(tx.outputs):
+        invalid("outs > outputs", got=len(outs), expected=f"at most {len(tx.outputs)}")
+    if index < len(outs):
+        invalid("OP_RETURN below n_outs", got=f"output {index}", expected=f"{len(outs)} or above")
+    apps = _apps(public)
+    x = _public_inputs(apps, list(public.values()))
+    charms = tuple(_charms(apps, entry) for entry in outs)
+    spell = Spell(apps, charms, x)
+    spell = Spell(apps, charms, x, _proofs(proof, len(spell.contracts)))
+    # The canonical payload is 0x82, S, proof: S need not be encoded again.
+    spell.__dict__["S"] = raw[1 : len(raw) - len(codec.encode(proof))]
+    return spell
 
 
 def parse(tx: Tx) -> Spell | None:
@@ -123,19 +210,64 @@ def parse(tx: Tx) -> Spell | None:
 
     Section 2. Raises `SpellIncorrect` with rule TwoSpells, ForeignSpell or SpellInvalid.
     """
-    raise NotImplementedError
+    index = envelope.one_spell(tx)
+    if index is None:
+        return None
+    raw = envelope.payload(tx, index)
+    envelope.refuse_foreign(raw)
+    return read(tx, index, raw)
 
 
-def digest0(network: Network, tx: Tx, spell: Spell) -> bytes:
-    """D0: the network, all outpoints, the first n_outs outputs, nLockTime and S."""
-    raise NotImplementedError
+def _apps(public: dict[Data, Data]) -> tuple[App, ...]:
+    # Canonical CBOR orders keys by their bytes, which is the order of apps.
+    try:
+        return tuple(App.from_cbor(key) for key in public)
+    except InvalidInput as exc:
+        invalid(f"app_public_inputs: {exc}")
 
 
-def digest(d0: bytes, contract: Contract, action: int) -> bytes:
-    """D = H("grail/proof/1", D0 || K || u8 action): what a proof is bound to."""
-    raise NotImplementedError
+def _charms(apps: tuple[App, ...], entry: Data) -> dict[App, Data]:
+    if not isinstance(entry, dict):
+        invalid("outs: an entry is no map")
+    charms: dict[App, Data] = {}
+    for key, data in entry.items():
+        if type(key) is not int or not 0 <= key < len(apps):
+            invalid("outs: app index", got=key, expected=f"below {len(apps)}")
+        try:
+            check_data(apps[key], data)
+        except InvalidInput as exc:
+            invalid(f"outs: {exc}")
+        charms[apps[key]] = data
+    return charms
 
 
-def public_halves(digest_: bytes) -> tuple[int, int]:
-    """The first two public inputs: the digest's halves as big-endian integers."""
-    return int.from_bytes(digest_[:16], "big"), int.from_bytes(digest_[16:], "big")
+def _public_inputs(apps: tuple[App, ...], values: list[Data]) -> dict[Contract, Inputs]:
+    public: dict[Contract, Inputs] = {}
+    told: set[Contract] = set()
+    for app, value in zip(apps, values, strict=True):
+        first = app.contract not in told
+        told.add(app.contract)
+        if value is None:
+            continue
+        if not first:
+            invalid("x on a second app of a contract", got=str(app))
+        public[app.contract] = read_inputs(value)
+    return public
+
+
+def _proofs(proof: bytes, contracts: int) -> tuple[ContractProof, ...]:
+    size = 2 + PROOF_SIZE
+    if len(proof) < 5 or proof[:4] != MAGIC:
+        invalid("proof: shorter than magic and count")
+    count, body = proof[4], proof[5:]
+    if len(body) != count * size:
+        invalid("proof: length", got=len(body), expected=f"{count} x {size}")
+    entries = tuple(
+        ContractProof(body[at], body[at + 1], body[at + 2 : at + size])
+        for at in range(0, len(body), size)
+    )
+    order = [entry.contract for entry in entries]
+    strictly_rising("proof order", order)
+    if order and order[-1] >= contracts:
+        invalid("proof order: contract index", got=order[-1], expected=f"below {contracts}")
+    return entries
