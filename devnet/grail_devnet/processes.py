@@ -1,0 +1,301 @@
+"""The process backend: a network's nodes as real subprocesses that die with their owner.
+
+A node is a name and the processes that make it up: `bitcoind`, or `operator-03` with its `enclave`
+and its `host`. No caller knows a process id: it says `kill("operator-03")` or, for one process
+alone, `kill("operator-03/host")`.
+
+Three things keep a machine clean. The kernel kills every child when its manager dies, however
+(PR_SET_PDEATHSIG, set before the command runs). A process is known by its id and its start time,
+so a recycled id is never signalled (threat D12). And the ids stand in the state folder, so that
+another process, such as the next `grail devnet down`, can finish what a dead manager left.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Protocol
+
+from grail.errors import DecodeError, InvalidInput, Unavailable
+from grail.folders import private_folder, write_private
+from grail.network_file import start_time
+
+FILE = "processes.json"
+TERM_SECONDS = 2.0
+"""How long a process may take to end by itself before it is killed."""
+KILL_SECONDS = 5.0
+"""How long the kernel may take to remove a killed process before that is an error."""
+
+# No core files, which would hold keys; no file above 1 GiB (in blocks of 512), so a runaway log
+# does not fill the disk. The shell compares its parent with the owner: one that died before the
+# leash was set leaves nothing.
+LEASH = 'ulimit -c 0; ulimit -f 2097152; [ "$PPID" = "$0" ] && exec "$@"'
+
+# What children may see of the environment: never a secret that happens to be in the user's.
+PASSED_ON = ("PATH", "HOME", "LANG", "TZ", "PYTHONPATH", "VIRTUAL_ENV", "XDG_CACHE_HOME", "TMPDIR")
+
+
+class Backend(Protocol):
+    """Starts and stops nodes by name. `face` is the process of a node that the network reaches."""
+
+    def start(self, node: str, commands: Mapping[str, Sequence[str]]) -> None:
+        """Start a node's processes. The last one named is its face."""
+
+    def stop(self, names: Iterable[str]) -> None:
+        """End nodes in good order, and make sure that they are gone."""
+
+    def kill(self, name: str) -> None:
+        """End a node, or one process of it, without warning."""
+
+    def pause(self, name: str) -> None:
+        """Stop it where it stands; `resume` lets it go on."""
+
+    def resume(self, name: str) -> None:
+        """Let a paused or cut node go on."""
+
+    def cut(self, node: str) -> None:
+        """Take a node off the network; what is behind its face goes on. `resume` mends it."""
+
+    def logs(self, name: str, lines: int) -> str:
+        """The last lines that a node's processes wrote."""
+
+    def processes(self) -> list[Process]:
+        """All processes that were started, dead ones too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A started process. `name` is `node/process`, `started` the kernel's start time."""
+
+    name: str
+    pid: int
+    started: int
+    log: str
+
+    @property
+    def node(self) -> str:
+        """The node it belongs to."""
+        return self.name.partition("/")[0]
+
+    @property
+    def alive(self) -> bool:
+        """Whether this very process still runs (a zombie does not)."""
+        return start_time(self.pid) == self.started
+
+    @property
+    def paused(self) -> bool:
+        """Whether it is stopped by a signal."""
+        with contextlib.suppress(OSError):
+            state = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0]
+            return self.alive and state == "T"
+        return False
+
+    @property
+    def memory(self) -> int:
+        """Bytes of memory that are its own: its share of pages that several have counts in part."""
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            for line in Path(f"/proc/{self.pid}/smaps_rollup").read_text().splitlines():
+                if line.startswith("Pss:"):
+                    return int(line.split()[1]) * 1024
+        return 0
+
+    def signal(self, number: signal.Signals) -> bool:
+        """Send a signal to this very process; False when it is gone.
+
+        A pidfd holds on to the process while its start time is compared, so the signal cannot
+        reach one that took over the number.
+        """
+        try:
+            handle = os.pidfd_open(self.pid)
+        except ProcessLookupError:
+            return False
+        try:
+            if not self.alive:
+                return False
+            signal.pidfd_send_signal(handle, number)
+        except ProcessLookupError:
+            return False
+        finally:
+            os.close(handle)
+        return True
+
+
+class ProcessBackend:
+    """Nodes as subprocesses of this process, or (by `attach`) those that another one started."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._processes: dict[str, Process] = {}
+        self._children: dict[str, subprocess.Popen[bytes]] = {}
+        # PR_SET_PDEATHSIG fires when the *thread* that forked ends: one thread forks, and stays.
+        self._forker = ThreadPoolExecutor(1, thread_name_prefix="grail-forker")
+
+    @classmethod
+    def attach(cls, folder: Path) -> ProcessBackend:
+        """The processes that stand in a state folder. Raises `DecodeError` when it is damaged."""
+        backend = cls(folder)
+        try:
+            listed = json.loads((folder / FILE).read_text())
+            backend._processes = {item["name"]: Process(**item) for item in listed}
+        except FileNotFoundError:
+            pass
+        except (OSError, ValueError, TypeError, KeyError) as exc:
+            raise DecodeError(f"{folder / FILE}: not a list of processes") from exc
+        return backend
+
+    def start(self, node: str, commands: Mapping[str, Sequence[str]]) -> None:
+        """Start a node's processes. The last one named is its face. Raises `Unavailable`."""
+        for process, command in commands.items():
+            self._start(f"{node}/{process}", list(command))
+        self._save()
+
+    def _start(self, name: str, command: list[str]) -> None:
+        if name in self._processes and self._processes[name].alive:
+            raise InvalidInput(f"{name} is running already")
+        setpriv = shutil.which("setpriv")
+        if setpriv is None:
+            raise Unavailable(
+                "setpriv is missing", hint="it is in Debian's package util-linux: install that"
+            )
+        log = private_folder(self._folder / "logs") / f"{name.replace('/', '.')}.log"
+        leash = [setpriv, "--pdeathsig", "KILL", "/bin/sh", "-c", LEASH, str(os.getpid())]
+        with log.open("ab") as out:
+            try:
+                child = self._forker.submit(
+                    subprocess.Popen,
+                    leash + command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=out,
+                    stderr=subprocess.STDOUT,
+                    cwd=self._folder,
+                    env={key: os.environ[key] for key in PASSED_ON if key in os.environ},
+                    start_new_session=True,
+                    umask=0o077,
+                ).result()
+            except OSError as exc:
+                raise Unavailable(f"{name}: cannot be started: {exc}") from exc
+        started = start_time(child.pid)
+        self._children[name] = child
+        self._processes[name] = Process(name, child.pid, started or 0, str(log))
+
+    def _save(self) -> None:
+        listed = [asdict(process) for process in self._processes.values()]
+        write_private(self._folder / FILE, json.dumps(listed, indent=1).encode())
+
+    def processes(self) -> list[Process]:
+        """All processes that were started, dead ones too."""
+        for child in self._children.values():
+            child.poll()  # a child that ended is a zombie until its parent asks
+        return list(self._processes.values())
+
+    def named(self, name: str) -> list[Process]:
+        """The processes of a node, or the one process. Raises `InvalidInput` for a stranger."""
+        found = [p for p in self.processes() if name in (p.name, p.node)]
+        if not found:
+            nodes = ", ".join(dict.fromkeys(p.node for p in self.processes()))
+            raise InvalidInput(f"no node is called {name[:60]!r}", hint=f"there are: {nodes}")
+        return found
+
+    def exit_code(self, name: str) -> int | None:
+        """How a child of this process ended; None while it runs, or when it is not a child."""
+        child = self._children.get(name)
+        return None if child is None else child.poll()
+
+    def kill(self, name: str) -> None:
+        """End a node, or one process of it, without warning; it is gone on return."""
+        self._end(self.named(name), signal.SIGKILL, KILL_SECONDS)
+
+    def stop(self, names: Iterable[str] | None = None) -> None:
+        """End nodes (all, if none is named): TERM, wait, KILL, and make sure that they are gone.
+
+        Raises `Unavailable` naming what could not be ended.
+        """
+        chosen = self.processes()
+        if names is not None:
+            chosen = [process for name in names for process in self.named(name)]
+        for process in chosen:
+            if process.paused:
+                process.signal(signal.SIGCONT)
+        left = self._end(chosen, signal.SIGTERM, TERM_SECONDS, final=False)
+        self._end(left, signal.SIGKILL, KILL_SECONDS)
+
+    def _end(
+        self, chosen: list[Process], number: signal.Signals, seconds: float, *, final: bool = True
+    ) -> list[Process]:
+        left = [process for process in chosen if process.signal(number)]
+        deadline = time.monotonic() + seconds
+        while left and time.monotonic() < deadline:
+            time.sleep(0.01)
+            self.processes()
+            left = [process for process in left if process.alive]
+        if left and final:
+            raise Unavailable(f"could not end {', '.join(process.name for process in left)}")
+        return left
+
+    def pause(self, name: str) -> None:
+        """Stop a node, or one process of it, where it stands."""
+        self._signal(name, signal.SIGSTOP)
+
+    def resume(self, name: str) -> None:
+        """Let a paused or cut node go on."""
+        self._signal(name, signal.SIGCONT)
+
+    def cut(self, node: str) -> None:
+        """Stop the node's face only: its socket takes connections and never answers.
+
+        From outside that is a network that swallows packets, while the processes behind the face
+        go on with all that they remember.
+        """
+        self._signal(self.named(node)[-1].name, signal.SIGSTOP)
+
+    def _signal(self, name: str, number: signal.Signals) -> None:
+        for process in self.named(name):
+            if not process.signal(number):
+                raise Unavailable(f"{process.name} is not running")
+
+    def logs(self, name: str, lines: int = 40) -> str:
+        """The last lines that a node's processes wrote, terminal escapes made visible (D21)."""
+        found = self.named(name)
+        parts = []
+        for process in found:
+            text = _tail(Path(process.log), lines)
+            parts.append(f"== {process.name} ==\n{text}" if len(found) > 1 else text)
+        return "\n".join(parts)
+
+    def close(self) -> None:
+        """Let the forking thread end. Stop the processes first, else the kernel kills them now."""
+        self._forker.shutdown()
+
+    def forget(self) -> None:
+        """Remove the list of processes, once they are gone."""
+        (self._folder / FILE).unlink(missing_ok=True)
+
+
+def python(module: str, *arguments: str) -> list[str]:
+    """The command that runs a module of ours; -P keeps the current folder out of its path."""
+    return [sys.executable, "-P", "-m", module, *arguments]
+
+
+def _tail(log: Path, lines: int, limit: int = 1 << 20) -> str:
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - limit))
+            text = file.read().decode("utf-8", "replace")
+    except FileNotFoundError:
+        return ""
+    return "\n".join(inert(line) for line in text.splitlines()[-lines:])
+
+
+def inert(line: str) -> str:
+    """A line of text with its control characters escaped."""
+    return "".join(c if c.isprintable() or c == "\t" else repr(c)[1:-1] for c in line)
