@@ -19,10 +19,11 @@ pub type Maps = (Vec<Pair>, Vec<Vec<Pair>>, Vec<Vec<Pair>>);
 
 /// What is taken, per map. Left out on purpose: final scriptSigs (they would change the txid after
 /// the digest was fixed), partial ECDSA signatures and their scripts, sighash types (the form of the
-/// input says it), proprietary and unknown fields, and all of version 2.
+/// input says it), trees of outputs (no signer needs them), proprietary and unknown fields, and all
+/// of version 2.
 const GLOBAL: &[u64] = &[0x00];
 const INPUT: &[u64] = &[0x00, 0x01, 0x08, 0x13, 0x14, 0x15, 0x16, 0x17, 0x18];
-const OUTPUT: &[u64] = &[0x05, 0x06, 0x07];
+const OUTPUT: &[u64] = &[0x05, 0x07];
 
 fn fault(kind: Kind, text: impl std::fmt::Display) -> Fault {
     Fault::decode(kind, format!("PSBT: {text}"))
