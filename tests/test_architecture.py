@@ -32,7 +32,7 @@ LAYERS = [
     ["grail_host"],
     ["grail.wallet"],
     ["grail.draft"],
-    ["grail.bridge"],
+    ["grail.bridge", "grail.exchange"],
     ["grail.connection"],
     ["grail.cli", "grail.commands"],
     ["grail_devnet"],
