@@ -98,7 +98,7 @@ def sighash_p2wpkh(raw: bytes, prevout: tuple[int, bytes], index: int, sighash_t
 def taproot_output(
     internal_key: bytes, leaves: Sequence[tuple[int, int, bytes]]
 ) -> tuple[bytes, int, bytes, list[tuple[bytes, bytes]]]:
-    """Output key, parity, Merkle root, and per leaf (depth, version, script) hash and control block.
+    """Output key, parity, root, and of each leaf (depth, version, script) hash and control block.
 
     Raises `InvalidInput`.
     """

@@ -1,15 +1,32 @@
 //! Groth16 over BN254, Poseidon, and iden3's file formats, for Python.
+//!
+//! Field elements cross as 32 big-endian bytes below r; a list that is returned is joined.
 
+use ark_bn254::Fr;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
 
-use crate::edge::outside;
+use crate::edge::{outside, Fault, Outcome};
 
 mod field;
+mod msm;
+mod points;
 mod poseidon;
+mod program;
+mod prover;
+mod proving_key;
+mod r1cs;
+mod reader;
+mod setup;
+mod verifier;
+mod wtns;
 
 type Raw<'py> = Bound<'py, PyBytes>;
+
+fn joined(elements: &[Fr]) -> Vec<u8> {
+    elements.iter().flat_map(field::to_be).collect()
+}
 
 /// Poseidon of 1 to 16 elements of 32 big-endian bytes.
 #[pyfunction]
@@ -19,27 +36,243 @@ fn poseidon_hash<'py>(py: Python<'py>, inputs: Vec<PyBackedBytes>) -> PyResult<R
     Ok(PyBytes::new(py, &field::to_be(&hash)))
 }
 
-/// Full rounds, partial rounds, round constants and the MDS matrix (32-byte elements in a row).
+/// Full rounds, partial rounds, round constants and the MDS matrix, row by row.
 #[pyfunction]
 fn poseidon_constants<'py>(
     py: Python<'py>,
     t: usize,
 ) -> PyResult<(usize, usize, Raw<'py>, Raw<'py>)> {
     let known = outside(py, || poseidon::constants(t))?;
-    let flat = |elements: &[ark_bn254::Fr]| -> Vec<u8> {
-        elements.iter().flat_map(field::to_be).collect()
-    };
     Ok((
         poseidon::FULL_ROUNDS,
         known.partial,
-        PyBytes::new(py, &flat(&known.rounds)),
-        PyBytes::new(py, &flat(&known.mds)),
+        PyBytes::new(py, &joined(&known.rounds)),
+        PyBytes::new(py, &joined(&known.mds)),
     ))
+}
+
+/// Wires, public outputs, public inputs, private inputs, labels, constraints.
+#[pyfunction]
+fn r1cs_info(
+    py: Python<'_>,
+    r1cs: PyBackedBytes,
+) -> PyResult<(usize, usize, usize, usize, u64, usize)> {
+    let system = outside(py, || r1cs::R1cs::parse(&r1cs))?;
+    Ok((
+        system.wires,
+        system.public_outputs,
+        system.public_inputs,
+        system.private_inputs,
+        system.labels,
+        system.constraints,
+    ))
+}
+
+/// The index of the first constraint that a witness breaks.
+#[pyfunction]
+fn r1cs_check(
+    py: Python<'_>,
+    r1cs: PyBackedBytes,
+    wtns: PyBackedBytes,
+) -> PyResult<Option<usize>> {
+    outside(py, || {
+        let system = r1cs::R1cs::parse(&r1cs)?;
+        Ok(system.products(&wtns::parse(&wtns)?, 0)?.first_failing())
+    })
+}
+
+/// Proving key and verifying key, a function of circuit and seed.
+#[pyfunction]
+fn groth16_setup<'py>(
+    py: Python<'py>,
+    r1cs: PyBackedBytes,
+    seed: PyBackedBytes,
+) -> PyResult<(Raw<'py>, Raw<'py>)> {
+    let (pk, vk) = outside(py, || {
+        let keys = setup::keys(&r1cs, &seed)?;
+        Ok((proving_key::serialize(&keys)?, points::serialize(&keys.vk)?))
+    })?;
+    Ok((PyBytes::new(py, &pk), PyBytes::new(py, &vk)))
+}
+
+/// Refuses a key that binds less than it seems to.
+#[pyfunction]
+fn vk_check(py: Python<'_>, vk: PyBackedBytes, n_public: usize) -> PyResult<()> {
+    outside(py, || points::check_key(&points::parse_key(&vk)?, n_public))
+}
+
+/// Checks one proof.
+#[pyfunction]
+fn groth16_verify(
+    py: Python<'_>,
+    vk: PyBackedBytes,
+    publics: Vec<PyBackedBytes>,
+    proof: PyBackedBytes,
+) -> PyResult<()> {
+    outside(py, || {
+        let publics = field::list_from_be(&publics)?;
+        verifier::verify(&vk, &publics, &points::parse_proof(&proof)?)
+    })
+}
+
+/// Checks many proofs in one equation.
+#[pyfunction]
+fn groth16_verify_batch(
+    py: Python<'_>,
+    statements: Vec<(PyBackedBytes, Vec<PyBackedBytes>, PyBackedBytes)>,
+) -> PyResult<()> {
+    outside(py, || {
+        let read = |(key, publics, proof): &(PyBackedBytes, Vec<PyBackedBytes>, PyBackedBytes)| {
+            Ok(verifier::Statement {
+                key: key.to_vec(),
+                publics: field::list_from_be(publics)?,
+                proof: points::parse_proof(proof)?,
+            })
+        };
+        let statements: Vec<_> = statements.iter().map(read).collect::<Outcome<_>>()?;
+        verifier::verify_batch(&statements)
+    })
+}
+
+/// Affine coordinates of a key's points.
+#[pyfunction]
+fn vk_points<'py>(py: Python<'py>, vk: PyBackedBytes) -> PyResult<Raw<'py>> {
+    let raw = outside(py, || Ok(points::key_coordinates(&points::parse_key(&vk)?)))?;
+    Ok(PyBytes::new(py, &raw))
+}
+
+/// A key from affine coordinates.
+#[pyfunction]
+fn vk_from_points<'py>(
+    py: Python<'py>,
+    coordinates: Vec<PyBackedBytes>,
+) -> PyResult<Raw<'py>> {
+    let raw = outside(py, || {
+        points::serialize(&points::key_from_coordinates(&points::join(&coordinates)?)?)
+    })?;
+    Ok(PyBytes::new(py, &raw))
+}
+
+/// Affine coordinates of a proof's points.
+#[pyfunction]
+fn proof_points<'py>(py: Python<'py>, proof: PyBackedBytes) -> PyResult<Raw<'py>> {
+    let raw = outside(py, || {
+        Ok(points::proof_coordinates(&points::parse_proof(&proof)?))
+    })?;
+    Ok(PyBytes::new(py, &raw))
+}
+
+/// A proof from affine coordinates.
+#[pyfunction]
+fn proof_from_points<'py>(
+    py: Python<'py>,
+    coordinates: Vec<PyBackedBytes>,
+) -> PyResult<Raw<'py>> {
+    let raw = outside(py, || {
+        points::serialize(&points::proof_from_coordinates(&points::join(&coordinates)?)?)
+    })?;
+    Ok(PyBytes::new(py, &raw))
+}
+
+/// Proves a witness: the proof, and the public inputs.
+fn prove<'py>(
+    py: Python<'py>,
+    prover: &prover::Prover,
+    wires: impl FnOnce() -> Outcome<Vec<Fr>> + Send,
+) -> PyResult<(Raw<'py>, Raw<'py>)> {
+    let (proof, publics) = outside(py, || {
+        let (proof, publics) = prover.prove(&wires()?)?;
+        Ok((points::serialize(&proof)?, joined(&publics)))
+    })?;
+    Ok((PyBytes::new(py, &proof), PyBytes::new(py, &publics)))
+}
+
+/// Proves any witness in iden3's format.
+#[pyfunction]
+fn prove_wtns<'py>(
+    py: Python<'py>,
+    pk: PyBackedBytes,
+    r1cs: PyBackedBytes,
+    wtns: PyBackedBytes,
+) -> PyResult<(Raw<'py>, Raw<'py>)> {
+    let prover = outside(py, || prover::Prover::new(&r1cs, &pk))?;
+    prove(py, &prover, || wtns::parse(&wtns))
+}
+
+/// A circuit, its proving key and its witness program.
+#[pyclass(frozen, module = "grail._native")]
+struct Prover {
+    prover: prover::Prover,
+    program: program::Program,
+}
+
+#[pymethods]
+impl Prover {
+    #[new]
+    fn new(
+        py: Python<'_>,
+        r1cs: PyBackedBytes,
+        pk: PyBackedBytes,
+        program: PyBackedBytes,
+    ) -> PyResult<Self> {
+        outside(py, || {
+            let program = program::Program::parse(&program)?;
+            let prover = prover::Prover::new(&r1cs, &pk)?;
+            if program.wires() != prover.wires() {
+                return Err(Fault::input(format!(
+                    "witness program: computes {} wires, the circuit has {}",
+                    program.wires(),
+                    prover.wires()
+                )));
+            }
+            Ok(Self { prover, program })
+        })
+    }
+
+    /// Evaluates the program: all wires as `.wtns` bytes.
+    fn witness<'py>(&self, py: Python<'py>, inputs: Vec<PyBackedBytes>) -> PyResult<Raw<'py>> {
+        let raw = outside(py, || {
+            let wires = self.program.run(&field::list_from_be(&inputs)?)?;
+            Ok(wtns::serialize(&wires))
+        })?;
+        Ok(PyBytes::new(py, &raw))
+    }
+
+    /// Evaluates and proves.
+    fn prove<'py>(
+        &self,
+        py: Python<'py>,
+        inputs: Vec<PyBackedBytes>,
+    ) -> PyResult<(Raw<'py>, Raw<'py>)> {
+        prove(py, &self.prover, || {
+            self.program.run(&field::list_from_be(&inputs)?)
+        })
+    }
+
+    /// Proves a witness that was made elsewhere.
+    fn prove_wtns<'py>(
+        &self,
+        py: Python<'py>,
+        wtns: PyBackedBytes,
+    ) -> PyResult<(Raw<'py>, Raw<'py>)> {
+        prove(py, &self.prover, || wtns::parse(&wtns))
+    }
 }
 
 /// Adds this module's functions to the extension.
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(poseidon_hash, module)?)?;
     module.add_function(wrap_pyfunction!(poseidon_constants, module)?)?;
-    Ok(())
+    module.add_function(wrap_pyfunction!(r1cs_info, module)?)?;
+    module.add_function(wrap_pyfunction!(r1cs_check, module)?)?;
+    module.add_function(wrap_pyfunction!(groth16_setup, module)?)?;
+    module.add_function(wrap_pyfunction!(groth16_verify, module)?)?;
+    module.add_function(wrap_pyfunction!(groth16_verify_batch, module)?)?;
+    module.add_function(wrap_pyfunction!(vk_check, module)?)?;
+    module.add_function(wrap_pyfunction!(vk_points, module)?)?;
+    module.add_function(wrap_pyfunction!(vk_from_points, module)?)?;
+    module.add_function(wrap_pyfunction!(proof_points, module)?)?;
+    module.add_function(wrap_pyfunction!(proof_from_points, module)?)?;
+    module.add_function(wrap_pyfunction!(prove_wtns, module)?)?;
+    module.add_class::<Prover>()
 }
