@@ -170,8 +170,8 @@ def announced(prefix: bytes, most: int = MAX_FRAME) -> int:
 class Status:
     """What an enclave says of itself to its host. Unsigned: for people and for start-up only.
 
-    `index`, `keys` and `quorum` are there once a first roster is accepted, `epoch` (the roster's) and
-    `roster` (the Grail NFT's outpoint) once the deploy is on record.
+    `index`, `keys` and `quorum` are there once a first roster is accepted, `epoch` (the roster's)
+    and `roster` (the Grail NFT's outpoint) once the deploy is on record.
     """
 
     key: XOnlyKey

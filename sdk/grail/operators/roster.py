@@ -27,7 +27,7 @@ class RosterView(Protocol):
 
 
 def first_roster_digest(network: bytes, configuration: bytes, roster: Roster) -> bytes:
-    """H("grail/first-roster/1", NET || [configuration, keys, quorum, internal]): what members sign."""
+    """H("grail/first-roster/1", NET || [configuration, keys, quorum, internal]), for members."""
     covered = encode([configuration, *roster_fields(roster)])
     return schnorr.tagged_hash("grail/first-roster/1", network + covered)
 

@@ -345,7 +345,7 @@ class Acceptor:
         self._v = [max(pair) for pair in zip(self._v, v, strict=True)]
 
     def _remove_rivals(self, proposal: Proposal) -> None:
-        """Remove every conflicting vote on ALL outpoints of its transaction, not only shared ones."""
+        """Remove each conflicting vote on ALL outpoints of its transaction, not only shared ones."""
         rivals = {
             place.vote[1]
             for place in self._places(proposal)

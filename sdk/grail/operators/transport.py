@@ -1,0 +1,141 @@
+"""How a frame reaches an operator and its reply comes back: one method, over HTTP or in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Protocol, Self
+
+import anyio
+import httpx
+
+from grail.errors import DecodeError, TooLarge, Unavailable
+from grail.operators.frames import MAX_FRAME, Frame, Reply
+
+CBOR = "application/cbor"
+
+
+class Transport(Protocol):
+    """The one seam between the client and the operators."""
+
+    async def ask(self, operator: int, frame: Frame) -> Reply:
+        """An operator's reply to a frame; refusals come back as replies, unverified.
+
+        Raises `Unavailable` when there is none, `DecodeError` when it cannot be read.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """Where an operator's host listens, and the token that it wants."""
+
+    url: str
+    token: str = field(repr=False)
+
+
+class HttpTransport:
+    """The operators' hosts over HTTP, in the order of their ranks in the roster."""
+
+    def __init__(
+        self,
+        hosts: Sequence[Host],
+        *,
+        timeout: float = 30,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self.hosts = tuple(hosts)
+        # trust_env off: a proxy from the environment must not see a token for loopback.
+        self._http = httpx.AsyncClient(
+            timeout=timeout,
+            transport=transport,
+            trust_env=False,
+            limits=httpx.Limits(max_connections=256, max_keepalive_connections=64),
+        )
+
+    def __repr__(self) -> str:
+        return f"HttpTransport({len(self.hosts)} hosts)"
+
+    async def ask(self, operator: int, frame: Frame) -> Reply:
+        """Post the frame to /v1/<kind>. Raises `Unavailable` or `DecodeError`."""
+        host = self.hosts[operator]
+        headers = {"Authorization": f"Bearer {host.token}", "Content-Type": CBOR}
+        try:
+            async with self._http.stream(
+                "POST", f"{host.url}/v1/{frame.kind}", content=frame.raw, headers=headers
+            ) as response:
+                raw = await _read(response, host.url)
+        except httpx.TimeoutException as exc:
+            raise Unavailable(f"host {host.url}: no answer in time") from exc
+        except (httpx.HTTPError, httpx.InvalidURL) as exc:
+            raise Unavailable(f"host {host.url}: {type(exc).__name__} {exc}".rstrip()) from exc
+        if response.status_code != httpx.codes.OK:
+            text = raw[:300].decode(errors="replace")
+            raise Unavailable(f"host {host.url}: HTTP {response.status_code}: {text}")
+        if response.headers.get("content-type", "").partition(";")[0] != CBOR:
+            raise DecodeError(f"host {host.url}: the answer is no CBOR")
+        return Reply.parse(raw)
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+
+async def _read(response: httpx.Response, url: str) -> bytes:
+    """The body, never more than a frame may hold."""
+    pieces, size = [], 0
+    async for piece in response.aiter_bytes():
+        size += len(piece)
+        if size > MAX_FRAME:
+            raise TooLarge(f"host {url}: the answer is longer than {MAX_FRAME} bytes")
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+@dataclass(slots=True)
+class Fault:
+    """What goes wrong on the way to one operator.
+
+    `delay` is in seconds; `tamper` gets the reply's bytes and gives others; `duplicate` delivers
+    the frame twice.
+    """
+
+    dead: bool = False
+    delay: float = 0
+    duplicate: bool = False
+    tamper: Callable[[Frame, bytes], bytes] | None = None
+
+
+@dataclass
+class MemoryTransport:
+    """The operators in this process: each is a function from frame bytes to reply bytes.
+
+    Everything crosses as bytes, as it would on a wire; `faults` says what goes wrong, by operator.
+    """
+
+    peers: Sequence[Callable[[bytes], Awaitable[bytes]]]
+    faults: dict[int, Fault] = field(default_factory=dict)
+
+    async def ask(self, operator: int, frame: Frame) -> Reply:
+        """Hand the frame over, with this operator's fault. Raises as `Transport.ask`."""
+        fault = self.faults.get(operator) or Fault()
+        if fault.dead:
+            raise Unavailable(f"operator {operator}: connection refused")
+        await anyio.sleep(fault.delay)
+        raw = await self.peers[operator](frame.raw)
+        if fault.duplicate:
+            raw = await self.peers[operator](frame.raw)
+        if fault.tamper is not None:
+            raw = fault.tamper(frame, raw)
+        return Reply.parse(raw)
