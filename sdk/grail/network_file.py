@@ -41,7 +41,7 @@ class NetworkFile:
     """A running network. `token` opens the hosts' HTTP; `manager` is its process and start time.
 
     `configuration` is the path of the operators' configuration, which pins network id, quorum, the
-    first header and zkBTC's vk.
+    first header and zkBTC's vk. Operators stand in the order of their keys, as in the first roster.
     """
 
     name: str

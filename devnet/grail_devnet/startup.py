@@ -1,0 +1,235 @@
+"""From nothing to a network that signs: node, enclaves, hosts, first roster, deploy.
+
+Everything that can run at the same time does: circuits compile while the node starts, and all
+operators start at once.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import anyio
+
+from grail.apps.zkapp import CompiledApp
+from grail.bitcoin.addresses import Roster
+from grail.bitcoin.network import REGTEST, Network
+from grail.bitcoin.node import Node
+from grail.bitcoin.spv import Header, PinnedHeader
+from grail.errors import Unavailable
+from grail.folders import write_private
+from grail.network_file import NetworkFile, Operator
+from grail.operators.configuration import Configuration
+from grail.operators.frames import STATUS, Frame, Status
+from grail.operators.transport import Host, HttpTransport, Transport
+from grail_devnet import bitcoind, genesis, regtest
+from grail_devnet.enclave_socket import SocketTransport
+from grail_devnet.faucet import MATURITY, Faucet
+from grail_devnet.genesis import operator_name
+from grail_devnet.processes import ProcessBackend, python
+from grail_devnet.state import StateFolder
+
+READY_SECONDS = 60.0
+"""32 Python processes answer within some 3 s of two cores; a loaded machine may take longer."""
+
+COINS = 20
+"""Mature coins of 50 BTC that the faucet starts with."""
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to start. `deploy` False leaves the network with a roster and no zkBTC yet."""
+
+    operators: int = 16
+    quorum: int = 12
+    deploy: bool = True
+    node_port: int | None = None
+    bitcoind: Path | None = None
+
+
+@dataclass
+class Started:
+    """A network in the making; `file` is written when its operators are ready."""
+
+    plan: Plan
+    folder: StateFolder
+    backend: ProcessBackend
+    progress: Progress
+    token: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
+
+    async def run(self, name: str, manager: tuple[int, int]) -> NetworkFile:
+        """Start everything; on return a client can connect. Raises what went wrong, by name."""
+        node_port, *host_ports = regtest.free_ports(1 + self.plan.operators)
+        if self.plan.node_port is not None:
+            node_port = self.plan.node_port
+            regtest.check_port(node_port)
+        url = f"http://127.0.0.1:{node_port}"
+        async with Node(url, regtest.cookie(self.folder.node)) as node:
+            self.progress("bitcoind")
+            binary = self.plan.bitcoind or await anyio.to_thread.run_sync(
+                bitcoind.find, self.progress
+            )
+            app, faucet = await self._node_and_app(node, binary, node_port)
+            configuration = await self._configure(node, app, faucet)
+            self.progress(f"{self.plan.operators} operators")
+            self._start_operators(node, host_ports)
+            statuses = await self._wait_for_operators(host_ports)
+            self.progress("first roster")
+            sockets = SocketTransport([self.folder.socket(n) for n in self.names])
+            keys = [status.key for status in statuses]
+            roster = await genesis.agree_on_roster(sockets, configuration, keys)
+            file = self._network_file(name, manager, node, host_ports, statuses)
+            if self.plan.deploy:
+                self.progress("zkBTC")
+                await deploy(node, sockets, configuration, app, roster, faucet)
+            file.save()
+        return file
+
+    @property
+    def names(self) -> list[str]:
+        """The operators' names."""
+        return [operator_name(index) for index in range(self.plan.operators)]
+
+    async def _node_and_app(
+        self, node: Node, binary: Path, port: int
+    ) -> tuple[CompiledApp, Faucet]:
+        """The node with its coins, and zkBTC's keys, made at the same time."""
+        self.backend.start(
+            regtest.NAME, {"bitcoind": regtest.command(binary, self.folder.node, port)}
+        )
+        apps: list[CompiledApp] = []
+
+        async def compile_app() -> None:
+            apps.append(await anyio.to_thread.run_sync(zkbtc))
+
+        async def prepare() -> Faucet:
+            await regtest.wait_until_up(
+                node,
+                lambda: self.backend.exit_code(f"{regtest.NAME}/bitcoind"),
+                lambda: self.backend.logs(regtest.NAME),
+            )
+            self.progress("coins")
+            faucet = Faucet.create(node, self.folder.path)
+            await faucet.mine(MATURITY + COINS)
+            coin = (await faucet.coins())[0]
+            await regtest.check_fit(node, binary, faucet.account, coin.outpoint, coin.held)
+            return faucet
+
+        # Not a task group: the first error must come out by itself, not in a group of one.
+        faucet = await prepare()
+        self.progress("circuits")
+        await compile_app()
+        return apps[0], faucet
+
+    async def _configure(self, node: Node, app: CompiledApp, faucet: Faucet) -> Configuration:
+        """Fix the network: its outpoint is a coin of the faucet's, its first header genesis."""
+        coin = (await faucet.coins())[0]
+        header = await node.getblockheader(await node.getblockhash(0))
+        configuration = Configuration(
+            Network(REGTEST, coin.outpoint),
+            PinnedHeader(0, Header.parse(header)),
+            app.bundle.vk,
+            operators=self.plan.operators,
+            quorum=self.plan.quorum,
+            single_party=True,
+        )
+        write_private(self.folder.configuration, configuration.to_json().encode())
+        return configuration
+
+    def _start_operators(self, node: Node, ports: list[int]) -> None:
+        for name, port in zip(self.names, ports, strict=True):
+            socket, host = self.folder.socket(name), self.folder.host(name)
+            body = {
+                "socket": str(socket),
+                "port": port,
+                "token": self.token,
+                "node": {"url": node.url, "cookie": str(node.cookie)},
+                "configuration": str(self.folder.configuration),
+            }
+            write_private(host, json.dumps(body, indent=1).encode())
+            enclave = python(
+                "grail_enclave", "--socket", str(socket), "--config", str(self.folder.configuration)
+            )
+            self.backend.start(
+                name, {"enclave": enclave, "host": python("grail_host", "--config", str(host))}
+            )
+
+    async def _wait_for_operators(self, ports: list[int]) -> list[Status]:
+        hosts = [Host(f"http://127.0.0.1:{port}", self.token) for port in ports]
+        found: dict[str, Status] = {}
+        async with HttpTransport(hosts, timeout=READY_SECONDS) as transport:
+            deadline = time.monotonic() + READY_SECONDS
+            for index, name in enumerate(self.names):
+                found[name] = await self._wait_for(transport, index, name, deadline)
+                self.progress(f"{len(found)} of {self.plan.operators} operators")
+        return [found[name] for name in self.names]
+
+    async def _wait_for(
+        self, transport: Transport, index: int, name: str, deadline: float
+    ) -> Status:
+        last = "no answer yet"
+        while time.monotonic() < deadline:
+            for process in ("enclave", "host"):
+                code = self.backend.exit_code(f"{name}/{process}")
+                if code is not None:
+                    log = self.backend.logs(f"{name}/{process}", 5)
+                    raise Unavailable(f"{name}: its {process} ended (exit code {code}): {log}")
+            try:
+                reply = await transport.ask(index, Frame(STATUS))
+                return Status.from_fields(reply.unwrap())
+            except Unavailable as exc:
+                last = str(exc)
+            await anyio.sleep(0.05)
+        raise Unavailable(f"{name} was not ready within {READY_SECONDS:.0f} s: {last}")
+
+    def _network_file(
+        self,
+        name: str,
+        manager: tuple[int, int],
+        node: Node,
+        ports: list[int],
+        statuses: list[Status],
+    ) -> NetworkFile:
+        operators = [
+            Operator(operator, status.key, f"http://127.0.0.1:{port}", self.folder.socket(operator))
+            for operator, port, status in zip(self.names, ports, statuses, strict=True)
+        ]
+        return NetworkFile(
+            name=name,
+            folder=self.folder.path,
+            chain=REGTEST.name,
+            node_url=node.url,
+            node_cookie=node.cookie,
+            configuration=self.folder.configuration,
+            operators=tuple(sorted(operators, key=lambda operator: operator.key)),
+            manager=manager,
+            token=self.token,
+        )
+
+
+def zkbtc() -> CompiledApp:
+    """ZkBTC, compiled with the devnet's setup; its keys come from the cache when they are there."""
+    from grail.apps.zkbtc import compiled
+
+    return compiled()
+
+
+async def deploy(
+    node: Node,
+    transport: Transport,
+    configuration: Configuration,
+    app: CompiledApp,
+    roster: Roster,
+    faucet: Faucet,
+) -> None:
+    """Publish the Grail NFT, bury it k deep, and show it to every enclave."""
+    tx = await genesis.publish_deploy(node, configuration, app, roster, faucet.account)
+    await faucet.mine(configuration.network.k)
+    await genesis.record_deploy(node, transport, configuration, app, tx)
