@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import NewType, Self
 
@@ -12,6 +13,9 @@ Sats = NewType("Sats", int)
 
 MAX_MONEY = 21_000_000 * 100_000_000
 """More sats than can ever exist (Bitcoin Core's MAX_MONEY)."""
+
+
+_HEX_DIGITS = frozenset("0123456789abcdefABCDEF")
 
 
 class _Fixed(bytes):
@@ -38,10 +42,10 @@ class _Fixed(bytes):
 
 
 def _unhex(text: str, name: str) -> bytes:
-    try:
-        return bytes.fromhex(text)
-    except ValueError as exc:
-        raise InvalidInput(f"{name}: {text[:80]!r} is not hexadecimal") from exc
+    # `bytes.fromhex` alone would skip white space, so that one value had many texts.
+    if len(text) % 2 or not set(text) <= _HEX_DIGITS:
+        raise InvalidInput(f"{name}: {text[:80]!r} is not hexadecimal")
+    return bytes.fromhex(text)
 
 
 class Txid(_Fixed):
@@ -70,12 +74,19 @@ class XOnlyKey(_Fixed):
     NAME = "x-only key"
 
 
+_OUTPOINT = re.compile(r"[0-9a-f]{64}:(0|[1-9][0-9]{0,9})")
+
+
 @dataclass(frozen=True, order=True, slots=True)
 class OutPoint:
     """Which output: the txid and the index of the output in that transaction."""
 
     txid: Txid
     vout: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.vout < 1 << 32:
+            raise InvalidInput(f"outpoint: index {self.vout}, expected 0 to 2^32 - 1")
 
     def __str__(self) -> str:
         return f"{self.txid}:{self.vout}"
@@ -93,10 +104,10 @@ class OutPoint:
 
     @classmethod
     def from_text(cls, text: str) -> OutPoint:
-        """Read `txid:vout` as RPC shows it. Raises `InvalidInput`."""
-        txid, colon, vout = text.partition(":")
-        if not colon or not vout.isdecimal() or int(vout) >= 1 << 32:
+        """Read `txid:vout` as RPC shows it: lower case, no leading zeros. Raises `InvalidInput`."""
+        if not _OUTPOINT.fullmatch(text):
             raise InvalidInput(f"outpoint: got {text[:80]!r}, expected txid:vout")
+        txid, _, vout = text.partition(":")
         return cls(Txid.from_hex(txid), int(vout))
 
 

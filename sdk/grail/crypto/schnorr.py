@@ -36,10 +36,14 @@ class KeyPair:
     __slots__ = ("_secret", "public")
 
     def __init__(self, secret: bytes) -> None:
+        refusal = InvalidInput("secret key: expected 32 bytes, not zero, below the order")
+        # The library would pad a shorter secret with zeros.
+        if len(secret) != 32:
+            raise refusal
         try:
             self._secret = coincurve.PrivateKey(secret)
-        except ValueError as exc:
-            raise InvalidInput("secret key: expected 32 bytes, not zero, below the order") from exc
+        except ValueError:
+            raise refusal from None
         self.public = XOnlyKey(self._secret.public_key.format()[1:])
 
     @classmethod
@@ -54,28 +58,48 @@ class KeyPair:
         raise TypeError("a secret key is never pickled")
 
     def sign(self, digest: bytes) -> bytes:
-        """A 64-byte signature over a 32-byte digest, with fresh auxiliary randomness."""
-        if len(digest) != 32:
-            raise InvalidInput(f"digest: got {len(digest)} bytes, expected 32")
+        """A 64-byte signature over a 32-byte digest, with fresh auxiliary randomness.
+
+        Raises `InvalidInput`.
+        """
+        _check_32("digest", digest)
         return self._secret.sign_schnorr(digest, secrets.token_bytes(32))
 
     def tweaked(self, tweak: bytes) -> KeyPair:
-        """The key of the output key P + tweak*G (BIP 341, `taproot_tweak_seckey`)."""
+        """The key of the output key P + tweak*G (BIP 341, `taproot_tweak_seckey`).
+
+        Raises `InvalidInput` when the tweak is not below the order (odds of 2^-128 for a hash).
+        """
+        _check_32("tweak", tweak)
         secret = int.from_bytes(self._secret.secret, "big")
         even = self._secret.public_key.format()[0] == 2
         lifted = coincurve.PrivateKey.from_int(
             secret if even else coincurve.utils.GROUP_ORDER_INT - secret
         )
-        return KeyPair(lifted.add(tweak).secret)
+        try:
+            return KeyPair(lifted.add(tweak).secret)
+        except ValueError:
+            raise InvalidInput("tweak: not below the order, or the sum is zero") from None
+
+
+def _check_32(what: str, value: bytes) -> None:
+    if len(value) != 32:
+        raise InvalidInput(f"{what}: got {len(value)} bytes, expected 32")
 
 
 def verify(key: XOnlyKey, digest: bytes, signature: bytes) -> None:
-    """Raise `SignatureInvalid` unless the signature verifies for key and digest (BIP 340)."""
+    """Raise `SignatureInvalid` unless the signature verifies for key and digest (BIP 340).
+
+    Raises `InvalidInput` for a key or digest that is not of 32 bytes: the library would read past
+    the end of a shorter key.
+    """
+    _check_32("x-only key", key)
+    _check_32("digest", digest)
     try:
         good = len(signature) == 64 and coincurve.PublicKeyXOnly(bytes(key)).verify(
             signature, digest
         )
     except ValueError as exc:
-        raise SignatureInvalid(f"key {key} is not on the curve") from exc
+        raise SignatureInvalid(f"key {key.hex()} is not on the curve") from exc
     if not good:
-        raise SignatureInvalid(f"signature does not verify for key {key}")
+        raise SignatureInvalid(f"signature does not verify for key {key.hex()}")
