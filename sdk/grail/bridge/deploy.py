@@ -6,15 +6,13 @@ guarded address of the roster that it names, with a proof of zkBTC's action `dep
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from grail.apps.zkapp import CompiledApp
+from grail.apps.compiler import CompiledApp
 from grail.bitcoin.addresses import Roster
 from grail.bitcoin.network import Network
 from grail.charms.app import Contract, identity_of
 from grail.charms.record import Record, Reign, roster_state
 from grail.draft.assembled import Act, Assembled, Context
-from grail.draft.draft import Draft
+from grail.draft.draft import Draft, Purse
 from grail.errors import InvalidInput
 from grail.wallet.coins import Coin
 
@@ -32,13 +30,11 @@ def draft_deploy(
     app: CompiledApp,
     roster: Roster,
     grail_coin: Coin,
-    coins: Sequence[Coin],
-    change_to: bytes,
+    purse: Purse,
     *,
     height: int,
-    rate: int,
 ) -> Assembled:
-    """The deploy transaction; `grail_coin` is at the grail outpoint, `coins` may pay the fee.
+    """The deploy transaction; `grail_coin` is at the grail outpoint, `purse` helps with the fee.
 
     `height` is the tip's and one. Raises `InvalidInput`.
     """
@@ -57,5 +53,5 @@ def draft_deploy(
     guard = context.guard(contract, roster)
     draft.pay(guard.script_pubkey, NFT_SATS, {contract.nft: roster_state(roster)})
     draft.act(Act(contract, app, "deploy"))
-    draft.fund(coins, change_to, rate)
+    draft.fund(purse)
     return draft.assemble()

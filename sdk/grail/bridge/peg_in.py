@@ -6,7 +6,7 @@ else's coin is needed: deposit = minted + carrier + fee, and the vault grows by 
 
 from __future__ import annotations
 
-from grail.apps.zkapp import CompiledApp
+from grail.apps.compiler import CompiledApp
 from grail.bridge.deposit import Deposit
 from grail.draft.assembled import Act, Assembled, Context
 from grail.draft.draft import CARRIER, Draft

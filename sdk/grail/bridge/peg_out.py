@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from grail.apps.zkapp import CompiledApp
+from grail.apps.compiler import CompiledApp
 from grail.bitcoin import script
 from grail.bridge.peg_in import SETTLE
 from grail.draft.assembled import Act, Assembled, Context
-from grail.draft.draft import CARRIER, Draft
+from grail.draft.draft import CARRIER, Draft, Purse
 from grail.draft.fees import at_rate
 from grail.errors import InsufficientFunds, InvalidInput
 from grail.wallet.coins import Coin, select_units
@@ -51,22 +51,20 @@ def draft_peg_out(
     context: Context,
     app: CompiledApp,
     vault: Sequence[Coin],
-    coins: Sequence[Coin],
-    burn: int,
+    purse: Purse,
     *,
+    burn: int,
     pay_to: bytes,
-    keep_at: bytes,
-    rate: int,
 ) -> Assembled:
     """The transaction that burns `burn` units and pays the sats to `pay_to`.
 
-    What the spent coins hold besides goes to `keep_at`. Raises `InvalidInput` when the payout
+    What the spent coins hold besides goes back to the purse. Raises `InvalidInput` when the payout
     would be dust, `InsufficientFunds`.
     """
     if burn <= 0:
         raise InvalidInput(f"burn of {burn} units, expected more than 0")
     token = context.zkbtc.token
-    mine = select_units(coins, token, burn)
+    mine = select_units(purse.coins, token, burn)
     taken = select_vault(vault, burn)
     left = sum(coin.sats for coin in taken) - burn
 
@@ -76,7 +74,7 @@ def draft_peg_out(
         draft.spend(*mine)
         if left:
             draft.pay_guard(context.zkbtc, left)
-        kept = draft.keep_rest(keep_at, CARRIER, {token: -burn})
+        kept = draft.keep_rest(purse.keep_at, CARRIER, {token: -burn})
         carriers = sum(coin.sats for coin in mine) - (0 if kept is None else CARRIER)
         payout = burn + carriers - fee
         if payout < script.dust_limit(pay_to):
@@ -88,4 +86,4 @@ def draft_peg_out(
         draft.act(Act(context.zkbtc, app, SETTLE))
         return draft.assemble()
 
-    return at_rate(with_fee, rate)
+    return at_rate(with_fee, purse.rate)

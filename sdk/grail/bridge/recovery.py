@@ -20,7 +20,7 @@ def recoverable_at(deposit: Deposit, coin: Coin) -> int | None:
 
 
 def recover(
-    context: Context, deposit: Deposit, coin: Coin, account: Account, to: bytes, rate: int
+    context: Context, deposit: Deposit, coin: Coin, account: Account, *, to: bytes, rate: int
 ) -> tuple[Assembled, Tx]:
     """The signed transaction that pays a deposit back to `to`, and its draft.
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from grail.apps.zkapp import CompiledApp
+from grail.apps.compiler import CompiledApp, Private
 from grail.bitcoin import addresses
 from grail.bitcoin.addresses import Roster
 from grail.bitcoin.network import Network
@@ -28,8 +28,6 @@ from grail.errors import InvalidInput
 from grail.types import Txid, TxOut
 from grail.wallet.account import Account
 from grail.wallet.coins import Coin
-
-PRIVATE = Mapping[str, int | Sequence[int]]
 
 
 @dataclass(frozen=True)
@@ -82,7 +80,7 @@ class Act:
     contract: Contract
     app: CompiledApp
     action: str
-    private: PRIVATE = field(default_factory=dict, repr=False)
+    private: Private = field(default_factory=dict, repr=False)
     args: tuple[int, ...] = ()
     pays: tuple[int, ...] = ()
     signers: tuple[int, ...] = ()

@@ -36,6 +36,15 @@ class Payment:
     charms: Charms = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Purse:
+    """Who pays and who gets what is left: coins to choose from, a script, a fee rate in sat/vB."""
+
+    coins: Sequence[Coin]
+    keep_at: bytes
+    rate: int
+
+
 class Draft:
     """A transaction being put together. `assemble` gives what can be checked, proven and signed.
 
@@ -164,16 +173,20 @@ class Draft:
             raise InvalidInput("a transaction holds at most one action of a contract")
         self.acts.append(act)
 
-    def fund(self, coins: Sequence[Coin], change_to: bytes, rate: int) -> None:
+    def fund(self, purse: Purse) -> None:
         """Add plain coins until outputs and fee are covered; what is left becomes the change.
 
-        `rate` is in sat per virtual byte. Change below dust goes to the fee. Raises
-        `InsufficientFunds`, which says how much is missing.
+        Change below dust goes to the fee. Raises `InsufficientFunds`, which says how much is
+        missing.
         """
+        change_to, rate = purse.keep_at, purse.rate
         taken = {spent.coin.outpoint for spent in self.spends}
-        free = [coin for coin in coins if coin.outpoint not in taken]
+        free = [coin for coin in purse.coins if coin.outpoint not in taken]
         dust = script.dust_limit(change_to)
         self.change = Payment(change_to, dust)
+        if not self.spends:
+            self.spend(*select_sats(free, 1, 58 * rate))
+            free = [coin for coin in free if coin is not self.spends[0].coin]
         trial = self.assemble()
         need = rate * trial.vsize - trial.fee
         if need > 0:

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from grail.apps.zkapp import CompiledApp
+from grail.apps.compiler import CompiledApp
 from grail.charms.app import App, Contract, Data, identity_of
 from grail.draft.assembled import Act, Assembled, Context
-from grail.draft.draft import CARRIER, Draft
+from grail.draft.draft import CARRIER, Draft, Purse
 from grail.errors import InvalidInput
 from grail.exchange.quote import PoolState, opened
 from grail.exchange.token import fresh_input
@@ -76,49 +76,45 @@ def _units(draft: Draft, coins: Sequence[Coin], wanted: Mapping[App, int]) -> No
 def draft_create(
     context: Context,
     app: CompiledApp,
-    coins: Sequence[Coin],
+    purse: Purse,
     reserves: Sequence[tuple[App, int]],
     *,
     fee: int,
-    keep_at: bytes,
-    rate: int,
 ) -> Assembled:
-    """The transaction that opens a pool with two reserves; the shares go to `keep_at`.
+    """The transaction that opens a pool with two reserves; the shares go to the purse.
 
     Raises `InvalidInput`, `InsufficientFunds`.
     """
     (asset_a, a), (asset_b, b) = reserves
     state = opened(asset_a, a, asset_b, b, fee)
-    first = fresh_input(coins)
+    first = fresh_input(purse.coins)
     contract = Contract(identity_of(first.outpoint), app.bundle.vk)
     draft = Draft(context)
     draft.spend(first)
-    _units(draft, coins, {asset_a: a, asset_b: b})
+    _units(draft, purse.coins, {asset_a: a, asset_b: b})
     draft.pay_guard(contract, CARRIER, charms_of(contract, state))
-    draft.keep_rest(keep_at, CARRIER, {contract.token: state.lp - state.min_lp})
+    draft.keep_rest(purse.keep_at, CARRIER, {contract.token: state.lp - state.min_lp})
     draft.act(Act(contract, app, "create"))
-    draft.fund(coins, keep_at, rate)
+    draft.fund(purse)
     return draft.assemble()
 
 
 def _moved(
     context: Context,
-    app: CompiledApp,
-    action: str,
+    act: Act,
     pool: PoolPort,
     after: PoolState,
-    coins: Sequence[Coin],
+    purse: Purse,
+    *,
     wanted: Mapping[App, int],
-    keep_at: bytes,
-    rate: int,
 ) -> Assembled:
     draft = Draft(context)
     draft.spend_guarded(pool.contract, pool.coin)
-    _units(draft, coins, wanted)
+    _units(draft, purse.coins, wanted)
     draft.pay_guard(pool.contract, pool.coin.sats, charms_of(pool.contract, after))
-    draft.keep_rest(keep_at, CARRIER, {pool.contract.token: after.lp - pool.state.lp})
-    draft.act(Act(pool.contract, app, action))
-    draft.fund(coins, keep_at, rate)
+    draft.keep_rest(purse.keep_at, CARRIER, {pool.contract.token: after.lp - pool.state.lp})
+    draft.act(act)
+    draft.fund(purse)
     return draft.assemble()
 
 
@@ -126,31 +122,28 @@ def draft_add(
     context: Context,
     app: CompiledApp,
     pool: PoolPort,
-    coins: Sequence[Coin],
+    purse: Purse,
+    *,
     a: int,
     b: int,
-    *,
-    keep_at: bytes,
-    rate: int,
 ) -> Assembled:
-    """The transaction that adds `a` and `b` to the reserves; the shares go to `keep_at`.
+    """The transaction that adds `a` and `b` to the reserves; the shares go to the purse.
 
     Raises `InvalidInput`, `InsufficientFunds`.
     """
     state = pool.state
     wanted = {state.asset_a: a, state.asset_b: b}
-    return _moved(context, app, "add", pool, state.added(a, b), coins, wanted, keep_at, rate)
+    act = Act(pool.contract, app, "add")
+    return _moved(context, act, pool, state.added(a, b), purse, wanted=wanted)
 
 
 def draft_remove(
     context: Context,
     app: CompiledApp,
     pool: PoolPort,
-    coins: Sequence[Coin],
-    shares: int,
+    purse: Purse,
     *,
-    keep_at: bytes,
-    rate: int,
+    shares: int,
 ) -> Assembled:
     """The transaction that burns shares for their part of both reserves.
 
@@ -158,20 +151,19 @@ def draft_remove(
     """
     after = pool.state.removed(shares)
     wanted = {pool.contract.token: shares}
-    return _moved(context, app, "remove", pool, after, coins, wanted, keep_at, rate)
+    act = Act(pool.contract, app, "remove")
+    return _moved(context, act, pool, after, purse, wanted=wanted)
 
 
 def draft_swap(
     context: Context,
     app: CompiledApp,
     pool: PoolPort,
-    coins: Sequence[Coin],
+    purse: Purse,
+    *,
     give: App,
     amount: int,
     out: int,
-    *,
-    keep_at: bytes,
-    rate: int,
 ) -> Assembled:
     """The transaction that gives `amount` units of `give` for `out` units of the other asset.
 
@@ -179,4 +171,5 @@ def draft_swap(
     Raises `InvalidInput`, `InsufficientFunds`.
     """
     after = pool.state.swapped(give, amount, out)
-    return _moved(context, app, "swap", pool, after, coins, {give: amount}, keep_at, rate)
+    act = Act(pool.contract, app, "swap")
+    return _moved(context, act, pool, after, purse, wanted={give: amount})

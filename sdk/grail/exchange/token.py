@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from grail.apps.zkapp import CompiledApp
+from grail.apps.compiler import CompiledApp
 from grail.charms.app import App, Contract, identity_of
 from grail.draft.assembled import Act, Assembled, Context
-from grail.draft.draft import CARRIER, Draft
+from grail.draft.draft import CARRIER, Draft, Purse
 from grail.errors import InsufficientFunds, InvalidInput
 from grail.wallet.coins import Coin, plain, select_units
 
@@ -19,27 +19,20 @@ ISSUE = "issue"
 
 
 def draft_transfer(
-    context: Context,
-    coins: Sequence[Coin],
-    app: App,
-    amount: int,
-    *,
-    to: bytes,
-    keep_at: bytes,
-    rate: int,
+    context: Context, purse: Purse, app: App, amount: int, *, to: bytes
 ) -> Assembled:
     """The transaction that gives `amount` units of a token to the script `to`.
 
-    What else the spent coins hold goes to `keep_at`, and the change too. Raises `InvalidInput`,
-    `InsufficientFunds`.
+    What else the spent coins hold goes back to the purse, and the change too. Raises
+    `InvalidInput`, `InsufficientFunds`.
     """
     if amount <= 0:
         raise InvalidInput(f"transfer of {amount} units, expected more than 0")
     draft = Draft(context)
-    draft.spend(*select_units(coins, app, amount))
+    draft.spend(*select_units(purse.coins, app, amount))
     draft.pay(to, CARRIER, {app: amount})
-    draft.keep_rest(keep_at, CARRIER)
-    draft.fund(coins, keep_at, rate)
+    draft.keep_rest(purse.keep_at, CARRIER)
+    draft.fund(purse)
     return draft.assemble()
 
 
@@ -52,14 +45,7 @@ def fresh_input(coins: Sequence[Coin]) -> Coin:
 
 
 def draft_issue(
-    context: Context,
-    app: CompiledApp,
-    coins: Sequence[Coin],
-    supply: int,
-    *,
-    to: bytes,
-    change_to: bytes,
-    rate: int,
+    context: Context, app: CompiledApp, purse: Purse, supply: int, *, to: bytes
 ) -> Assembled:
     """The transaction that issues a new token, all of it to `to`.
 
@@ -68,11 +54,11 @@ def draft_issue(
     """
     if not 0 < supply < 1 << 64:
         raise InvalidInput(f"supply of {supply} units, expected 1 to 2^64 - 1")
-    first = fresh_input(coins)
+    first = fresh_input(purse.coins)
     contract = Contract(identity_of(first.outpoint), app.bundle.vk)
     draft = Draft(context)
     draft.spend(first)
     draft.pay(to, CARRIER, {contract.token: supply})
     draft.act(Act(contract, app, ISSUE))
-    draft.fund(coins, change_to, rate)
+    draft.fund(purse)
     return draft.assemble()
