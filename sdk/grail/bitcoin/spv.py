@@ -293,6 +293,11 @@ class HeaderChain:
         node = self._nodes[self._best[-1]]
         return Tip(node.height, self._best[-1], node.work)
 
+    @property
+    def block_work(self) -> int:
+        """The work of one block at the tip's difficulty."""
+        return work_of(self._nodes[self._best[-1]].header.bits)
+
     def height_of(self, block: BlockHash) -> int | None:
         """The block's height when it is on the heaviest chain, else None."""
         node = self._nodes.get(block)

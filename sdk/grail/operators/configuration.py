@@ -17,6 +17,7 @@ from functools import cached_property
 from grail import codec
 from grail.bitcoin.network import Chain, Network
 from grail.bitcoin.spv import Header, PinnedHeader
+from grail.charms.rules import RULES as SPELL_RULES
 from grail.crypto.schnorr import tagged_hash
 from grail.errors import DecodeError, InvalidInput, NotCanonical
 from grail.types import BlockHash, OutPoint
@@ -30,7 +31,7 @@ SIGNING_RULES = (
     "ViewStale",
     "SpellInvalid",
     "HistoryMissing",
-    "SpellIncorrect",
+    *(rule.name for rule in SPELL_RULES),
     "DepositDepth",
     "OutputForbidden",
     "FeeOutOfRange",

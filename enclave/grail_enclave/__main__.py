@@ -1,0 +1,67 @@
+"""Start an operator's enclave: `python -m grail_enclave --socket PATH --config FILE`.
+
+The key is drawn here and lives as long as the process. One line "ready <key>" on standard output
+says that the socket listens. No secret comes in by argument or environment, and none goes out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import sys
+from pathlib import Path
+
+from grail.errors import GrailError, InvalidInput
+from grail.operators.configuration import MAX_FILE, Configuration
+from grail_enclave import keys
+from grail_enclave.enclave import started
+from grail_enclave.hardening import harden
+from grail_enclave.serve import Server
+
+
+def read_configuration(path: Path) -> Configuration:
+    """The configuration of a file. Raises `InvalidInput` or `DecodeError`."""
+    try:
+        with path.open("rb") as file:
+            raw = file.read(MAX_FILE + 1)
+        text = raw.decode("utf-8")
+    except (OSError, UnicodeDecodeError) as exc:
+        raise InvalidInput(f"configuration {path.name}: {exc}") from exc
+    return Configuration.from_json(text)
+
+
+async def run(socket: Path, configuration: Configuration) -> None:
+    """Draw the key and serve until told to stop."""
+    key = keys.draw(keys.MemorySealer())
+    server = Server(socket, started(configuration, key).answer)
+    task = asyncio.ensure_future(
+        server.run(lambda: print(f"ready {key.public}", flush=True))  # noqa: T201
+    )
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, task.cancel)
+    try:
+        await task
+    except asyncio.CancelledError:
+        return
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The process: 0 when told to stop, 1 when it cannot start."""
+    parser = argparse.ArgumentParser(prog="grail_enclave", description="a Grail operator's enclave")
+    parser.add_argument("--socket", type=Path, required=True, help="unix socket in a 0700 folder")
+    parser.add_argument("--config", type=Path, required=True, help="the operator's configuration")
+    options = parser.parse_args(arguments)
+    try:
+        harden()
+        asyncio.run(run(options.socket, read_configuration(options.config)))
+    except GrailError as exc:
+        hint = f" ({exc.hint})" if exc.hint else ""
+        print(f"grail_enclave: {exc}{hint}", file=sys.stderr)  # noqa: T201
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,298 @@
+"""The enclave without its socket: bytes of a frame in, bytes of a reply out, and no exception.
+
+It holds the key, the headers, the roster record, the caches and the voting state, and changes them
+only after every check of a request has passed (threat S34). Whatever goes wrong becomes a signed
+refusal that names a rule.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from grail.bitcoin.spv import Header, HeaderChain
+from grail.charms.envelope import MAGIC
+from grail.crypto.schnorr import KeyPair
+from grail.errors import DecodeError, GrailError, InvalidInput, Refused, SpellIncorrect
+from grail.operators import frames
+from grail.operators.certificates import Decision, Proposal, family
+from grail.operators.configuration import Configuration
+from grail.operators.evidence import DeployRecord, SigningRequest
+from grail.operators.frames import Frame, Reply, Status
+from grail.operators.messages import BestHeader, Message, Promise, Refusal, Scope, Standing, Vote
+from grail.operators.roster import FirstRoster, read_roster, scope
+from grail.operators.rounds import Acceptor
+from grail_enclave.anchors import Anchors
+from grail_enclave.caches import Bounded, BundleCache, VerdictCache
+from grail_enclave.case import Case
+from grail_enclave.checks import RULES, Rule, Stage, Trace, admit, conclude, rule_names
+from grail_enclave.established import Fee, Spent
+from grail_enclave.membership import Membership
+from grail_enclave.signer import Signer
+
+MAX_CASES = 32_000_000
+"""Bytes of requests kept with what was established of them, so that signing repeats no check."""
+
+
+class _InTheWay(Exception):
+    """A refusal that comes with what stands in the way."""
+
+    def __init__(self, refusal: Refused, standing: Standing) -> None:
+        super().__init__(refusal.rule)
+        self.refusal = refusal
+        self.standing = standing
+
+
+class Enclave:
+    """One operator's enclave. Not safe for threads: one frame at a time."""
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        key: KeyPair,
+        *,
+        rules: Sequence[Rule] = RULES,
+        trace: Trace | None = None,
+    ) -> None:
+        self._configuration = configuration
+        self._key = key
+        self._rules = rules
+        self._trace = trace
+        self._headers = HeaderChain(configuration.network.chain, configuration.pinned)
+        self._members = Membership(configuration, self._headers, key)
+        self._signer = Signer(key)
+        self._acceptor: Acceptor | None = None
+        self._bundles = BundleCache()
+        self._verdicts = VerdictCache(MAGIC)
+        self._cases: Bounded[tuple[bytes, bytes, bytes], Case] = Bounded(MAX_CASES)
+        self._heard: dict[int, BestHeader] = {}
+        self._handlers: dict[str, Callable[[Any], Any]] = {
+            frames.STATUS: self._status,
+            frames.HEADERS: self._take_headers,
+            frames.FIRST_ROSTER_SIGN: self._sign_roster,
+            frames.FIRST_ROSTER_ACCEPT: self._accept_roster,
+            frames.RECORD: self._record,
+            frames.VOTE: self._vote,
+            frames.OPEN: self._open,
+            frames.PROMISE: self._promise,
+            frames.BALLOT: self._ballot,
+            frames.SIGN: self._sign,
+            frames.BODY: self._body,
+        }
+
+    def answer(self, raw: bytes) -> bytes:
+        """The reply to a frame: its result, or a signed refusal. Never raises."""
+        return self.reply(raw).serialize()
+
+    def reply(self, raw: bytes) -> Reply:
+        """As `answer`, before it is written down."""
+        try:
+            frame = Frame.parse(raw)
+            return Reply(self._handlers[frame.kind](frame.body))
+        except _InTheWay as exc:
+            return self._refused(raw, exc.refusal, exc.standing)
+        except Refused as exc:
+            return self._refused(raw, exc)
+        except SpellIncorrect as exc:
+            return self._refused(raw, Refused(exc.rule, exc.detail, got=exc.got))
+        except DecodeError as exc:
+            return self._refused(raw, Refused("FrameInvalid", str(exc)))
+        except GrailError as exc:
+            return self._refused(raw, Refused(type(exc).__name__, str(exc)))
+        except Exception as exc:  # noqa: BLE001
+            # A fault of ours is a refusal too: no signature, and no word of what was in memory.
+            return self._refused(raw, Refused("InternalError", type(exc).__name__))
+
+    def state_hash(self) -> bytes:
+        """A digest of what votes and signatures rest on: equal before and after every refusal."""
+        tip, deployed = self._headers.tip, self._members.deployed
+        parts = [
+            bytes(tip.hash),
+            b"" if self._acceptor is None else self._acceptor.state_hash(),
+            b"" if deployed is None else deployed.nft.serialize(),
+        ]
+        return hashlib.sha256(b"".join(parts)).digest()
+
+    def _refused(self, raw: bytes, why: Refused, standing: Standing | None = None) -> Reply:
+        refusal = Refusal(
+            self._configuration.network.id,
+            self._configuration.digest,
+            self._key.public,
+            hashlib.sha256(raw).digest(),
+            why.rule,
+            why.detail,
+            why.got,
+            why.expected,
+        )
+        return Reply(None, refusal.signed(self._key), standing)
+
+    # Frames that tell and teach.
+
+    def _status(self, body: object) -> list[Any]:
+        _nothing(body, frames.STATUS)
+        roster, deployed = self._members.accepted, self._members.deployed
+        return Status(
+            key=self._key.public,
+            network=self._configuration.network.id,
+            configuration=self._configuration.digest,
+            best=self._best(),
+            index=None if roster is None else roster.keys.index(self._key.public),
+            epoch=None if deployed is None else deployed.record.reigns[-1].epoch,
+            roster=None if deployed is None else deployed.nft,
+        ).fields()
+
+    def _best(self) -> BestHeader:
+        tip = self._headers.tip
+        return BestHeader(tip.hash, tip.height, tip.work)
+
+    def _take_headers(self, body: object) -> list[Any]:
+        if not isinstance(body, list) or not all(isinstance(raw, bytes) for raw in body):
+            raise DecodeError("headers: expected a list of headers")
+        try:
+            self._headers.extend([Header.parse(raw) for raw in body])
+        except DecodeError:
+            raise
+        except GrailError as exc:
+            raise Refused("HeadersInvalid", str(exc)) from exc
+        return self._best().fields()
+
+    def _sign_roster(self, body: object) -> bytes:
+        return self._members.sign(read_roster(body))
+
+    def _accept_roster(self, body: object) -> None:
+        self._members.accept(FirstRoster.from_fields(body))
+
+    def _record(self, body: object) -> list[Any]:
+        deployed = self._members.deploy(DeployRecord.from_value(body), self._anchors())
+        rules_for = self._scope()
+        if self._acceptor is None or self._acceptor.scope != rules_for:
+            self._acceptor = Acceptor(rules_for, self._key)
+        return [deployed.record.reigns[-1].epoch, deployed.nft.serialize()]
+
+    def _scope(self) -> Scope:
+        deployed, roster = self._members.deployed, self._members.accepted
+        if deployed is None or roster is None:
+            raise Refused(
+                "ViewStale", "no roster is on record", got="none", expected="a confirmed deploy"
+            )
+        configuration = self._configuration
+        return scope(configuration.network.id, roster, deployed.nft, configuration.digest)
+
+    def _anchors(self) -> Anchors:
+        return Anchors(
+            self._configuration,
+            self._headers,
+            self._members.record,
+            self._bundles,
+            self._verdicts,
+            dict(self._heard),
+        )
+
+    # Frames that ask for a vote, a promise or signatures.
+
+    def _vote(self, body: object) -> bytes:
+        case, proposal, acceptor = self._admitted(frames.read_vote(body), Stage.ADMIT)
+        return self._voiced(case, Stage.ADMIT, acceptor.vote(proposal, self._best()))
+
+    def _open(self, body: object) -> bytes:
+        number, raw = frames.read_open(body)
+        case, proposal, acceptor = self._admitted(raw, Stage.ADMIT)
+        return self._voiced(case, Stage.ADMIT, acceptor.open(number, proposal, self._best()))
+
+    def _promise(self, body: object) -> bytes:
+        opened, raw = frames.read_promise(body)
+        case, proposal, acceptor = self._admitted(raw, Stage.ADMIT)
+        answer = acceptor.promise(opened, proposal, self._best())
+        return self._voiced(case, Stage.ADMIT, answer)
+
+    def _ballot(self, body: object) -> bytes:
+        promises, raw = frames.read_ballot(body)
+        case, proposal, acceptor = self._admitted(raw, Stage.FORCED)
+        answer = acceptor.ballot(promises, proposal, self._best())
+        self._hear(promises)
+        return self._voiced(case, Stage.FORCED, answer)
+
+    def _sign(self, body: object) -> list[Any]:
+        votes, raw = frames.read_sign(body)
+        case, proposal, acceptor = self._admitted(raw, Stage.SIGN)
+        case.scope, case.proposal, case.votes = acceptor.scope, proposal, votes
+        conclude(case, Stage.SIGN, self._rules, self._trace)
+        decided = acceptor.decide(votes, proposal)
+        self._hear(votes)
+        if isinstance(decided, Standing):
+            raise _InTheWay(Refused(decided.rule, "another transaction was decided"), decided)
+        checked, fee = admit(case, Stage.SIGN, self._rules), case.got(Fee).sats
+        return self._signer.sign(checked, proposal, case.got(Decision), fee).fields()
+
+    def _body(self, body: object) -> list[Any] | None:
+        wanted = frames.read_body(body)
+        standing = None if self._acceptor is None else self._acceptor.body(wanted)
+        return None if standing is None else standing.fields()
+
+    def _admitted(self, raw: bytes, stage: Stage) -> tuple[Case, Proposal, Acceptor]:
+        """The request, checked as far as the stage asks, as the rounds see it."""
+        case = self._case(raw)
+        checked = admit(case, stage, self._rules, self._trace)
+        rules_for = self._scope()
+        if self._acceptor is None or self._acceptor.scope != rules_for:
+            raise Refused("ViewStale", "the record changed", expected="the deploy again")
+        spent = [checked.tx.inputs[spend.index].outpoint for spend in checked.quorum_inputs]
+        name = family(self._configuration.network.id, checked.tx, len(checked.spell.outs))
+        proposal = Proposal(name, tuple(sorted(spent)), checked.tx.txid, raw)
+        settled = case.got(Spent).history.settled(self._configuration.network.k)
+        if settled:
+            self._acceptor.forget(settled)
+        return case, proposal, self._acceptor
+
+    def _case(self, raw: bytes) -> Case:
+        """The request under examination; what was established under the same tip still stands."""
+        deployed = self._members.deployed
+        nft = b"" if deployed is None else deployed.nft.serialize()
+        name = (hashlib.sha256(raw).digest(), bytes(self._headers.tip.hash), nft)
+        case = self._cases.get(name)
+        if case is None:
+            case = Case(SigningRequest.parse(raw), self._anchors())
+            self._cases.put(name, case, 4_096 + 4 * len(raw))
+        case.renew(self._anchors())
+        return case
+
+    def _voiced(self, case: Case, stage: Stage, answer: Message | Standing) -> bytes:
+        """The signed message, once nothing stands in the way (step 17)."""
+        standing = answer if isinstance(answer, Standing) else None
+        case.standing = standing
+        try:
+            conclude(case, stage, self._rules, self._trace)
+        except Refused as exc:
+            if standing is not None:
+                raise _InTheWay(exc, standing) from exc
+            raise
+        if not isinstance(answer, Message):
+            raise Refused("OutpointTaken", "another transaction stands in the way")
+        return answer.serialize()
+
+    def _hear(self, messages: Sequence[Vote] | Sequence[Promise]) -> None:
+        """Remember the best headers that members reported; the messages were verified."""
+        for message in messages:
+            best, sender = message.head.best, message.head.sender
+            if sender not in self._heard or self._heard[sender].work < best.work:
+                self._heard[sender] = best
+
+
+def _nothing(body: object, kind: str) -> None:
+    if body is not None:
+        raise DecodeError(f"{kind}: got a body, expected null")
+
+
+def started(configuration: Configuration, key: KeyPair, rules: Sequence[Rule] = RULES) -> Enclave:
+    """An enclave of exactly the rules that the configuration's digest stands for (threat A13).
+
+    Raises `InvalidInput` when the file names other rules than this code has.
+    """
+    names = rule_names(rules)
+    if configuration.rules != names:
+        raise InvalidInput(
+            f"configuration: {len(configuration.rules)} rules, this enclave has {len(names)}",
+            hint="write the configuration with the same version of the package",
+        )
+    return Enclave(configuration, key, rules=rules)
