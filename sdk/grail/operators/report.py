@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from grail.errors import QuorumNotReached
 
-SILENT, REFUSED, LIED = "silent", "refused", "lied"
+SILENT, LATE, REFUSED, RIVAL, LIED = "silent", "late", "refused", "rival", "lied"
 """Verdicts on an answer that is none of the good ones (voted, promised, signed, ...)."""
 
 
@@ -69,7 +68,7 @@ class Report:
         """Each operator's last answer, as text."""
         return {name(operator): str(answer) for operator, answer in sorted(self.latest.items())}
 
-    def failure(self, stage: str, good: Collection[int], quorum: int) -> QuorumNotReached:
+    def failure(self, stage: str, good: int, quorum: int) -> QuorumNotReached:
         """The error that says how many of the quorum were there, who was not, and why.
 
         When the refusals alone made it impossible, its rule is the one that most of them name.
@@ -80,7 +79,7 @@ class Report:
             if answer.stage == stage and answer.verdict == REFUSED
         )
         asked = sum(answer.stage == stage for answer in self.latest.values())
-        text = f"{len(good)} of {quorum} operators {stage}"
+        text = f"{good} of {quorum} operators {stage}"
         for words, names in (("no answer from", self.dead), ("false answers from", self.lying)):
             if names:
                 text += f"; {words} {', '.join(names)}"

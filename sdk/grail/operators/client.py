@@ -1,0 +1,131 @@
+"""Ask the operators for one transaction, collect a quorum of signatures, finish the witness.
+
+The work is done by `Coordinator` (votes and ballots, up to a decision) and here (signatures). Slow,
+dead and lying operators are tolerated and named: each signature is verified when it comes, and
+whoever sent a bad one is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
+from random import SystemRandom
+
+import anyio
+
+from grail.bitcoin.network import Network
+from grail.bitcoin.tx import Tx
+from grail.errors import GrailError
+from grail.operators import frames
+from grail.operators.certificates import Decision, Proposal
+from grail.operators.coordinator import Coordinator, Limits
+from grail.operators.frames import Reply, Signatures
+from grail.operators.messages import Scope
+from grail.operators.report import Report
+from grail.operators.signing_job import SigningJob
+from grail.operators.transport import Transport
+from grail.types import XOnlyKey
+
+Publish = Callable[[Tx], Awaitable[None]]
+"""Sends a finished transaction to a node; must not mind one that is there already."""
+
+
+@dataclass(frozen=True)
+class Collected:
+    """A transaction with all witnesses, and how it came about.
+
+    `signatures` holds each operator's by input, `decision` is what allowed them; `seconds` is from
+    the first question to the last signature.
+    """
+
+    tx: Tx
+    signatures: Mapping[XOnlyKey, Mapping[int, bytes]] = field(repr=False)
+    decision: Decision = field(repr=False)
+    report: Report = field(repr=False)
+    seconds: float
+
+
+async def collect(
+    job: SigningJob,
+    network: Network,
+    scope: Scope,
+    transport: Transport,
+    *,
+    limits: Limits | None = None,
+    publish: Publish | None = None,
+) -> Collected:
+    """Votes, a decision, signatures: the finished transaction, as soon as a quorum has signed.
+
+    Another transaction that stands in the way is finished first, and handed to `publish`. Raises
+    `Refused` OutpointTaken (`got` is the winner's txid) when it took one of our outpoints, and
+    `QuorumNotReached` with every operator's reply when too few agree.
+    """
+    started = anyio.current_time()
+    asking = limits or Limits()
+
+    async def passed_on(decision: Decision, other: Proposal) -> None:
+        await pass_on(coordinator, network, decision, other, publish)
+
+    coordinator = Coordinator(
+        scope,
+        transport,
+        lambda body: SigningJob.read(network, body).proposal,
+        passed_on,
+        asking,
+        Report(),
+        SystemRandom(),
+    )
+    decision = await coordinator.decide(job.proposal)
+    signatures = await gather_signatures(coordinator, job, decision)
+    tx = job.finalised(signatures)
+    return Collected(tx, signatures, decision, coordinator.report, anyio.current_time() - started)
+
+
+async def gather_signatures(
+    coordinator: Coordinator, job: SigningJob, decision: Decision
+) -> dict[XOnlyKey, dict[int, bytes]]:
+    """A quorum's signatures on a decided transaction, each verified.
+
+    Raises `QuorumNotReached` when too few sign.
+    """
+    scope, report = coordinator.scope, coordinator.report
+    signatures: dict[XOnlyKey, dict[int, bytes]] = {}
+
+    def heard(operator: int, reply: Reply) -> bool:
+        if reply.refusal is None:
+            key = scope.keys[operator]
+            signatures[key] = job.check(key, Signatures.from_fields(reply.body))
+        return len(signatures) >= scope.quorum
+
+    frame = frames.sign_frame(decision.votes, job.proposal.body)
+    for attempt in range(1 + coordinator.limits.tries):
+        await coordinator.ask("signed", frame, heard)
+        # A voter may know a block that others have not seen yet: those refuse until they have.
+        behind = any("ViewBehind" in answer.text for answer in report.latest.values())
+        if len(signatures) >= scope.quorum or not behind:
+            break
+        await coordinator.hold(attempt)
+    if len(signatures) < scope.quorum:
+        raise report.failure("signed", len(signatures), scope.quorum)
+    return signatures
+
+
+async def pass_on(
+    coordinator: Coordinator,
+    network: Network,
+    decision: Decision,
+    other: Proposal,
+    publish: Publish | None,
+) -> None:
+    """Hand another's decision to all; publish its transaction when it can be finished (S17)."""
+    try:
+        job = SigningJob.read(network, other.body)
+        # Its answers are no answers to our own request: they go into a report of their own.
+        asking = replace(coordinator, report=Report())
+        signatures = await gather_signatures(asking, job, decision)
+        if publish is not None and job.leaves:
+            await publish(job.finalised(signatures))
+    except GrailError:
+        # Ours is refused whether or not the other one comes through: its owner and the operators'
+        # hosts finish it too.
+        return

@@ -1,0 +1,183 @@
+"""One signing request, with what its collector must know of it: what is voted on, what is signed.
+
+All of it is computed from the request's bytes. The inputs without a witness are the quorum's; the
+leaves that they are spent by stand in the PSBT (PSBT_IN_TAP_LEAF_SCRIPT).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from grail.bitcoin.network import Network
+from grail.bitcoin.psbt import Psbt, PsbtInput
+from grail.bitcoin.taproot import LEAF_VERSION, Leaf
+from grail.bitcoin.tx import Tx, sighash
+from grail.charms import spell
+from grail.codec import cs
+from grail.crypto import schnorr
+from grail.errors import DecodeError, InvalidInput, SignatureInvalid
+from grail.operators.certificates import Proposal, family
+from grail.operators.evidence import SigningRequest
+from grail.operators.frames import Signatures
+from grail.types import Txid, TxOut, XOnlyKey
+
+OP_CHECKSIG, OP_CHECKSIGADD, OP_NUMEQUAL = 0xAC, 0xBA, 0x9C
+
+
+@dataclass(frozen=True, slots=True)
+class QuorumLeaf:
+    """The quorum leaf: one signature a key, as many as the quorum, an empty item for the others."""
+
+    keys: tuple[XOnlyKey, ...]
+    quorum: int
+    leaf: Leaf
+
+    @classmethod
+    def of(cls, leaf: Leaf) -> QuorumLeaf:
+        """From a leaf whose script is leafQ. Raises `DecodeError`."""
+        keys, quorum = read_quorum_leaf(leaf.script)
+        return cls(keys, quorum, leaf)
+
+    def digest(self, tx: Tx, prevouts: Sequence[TxOut], index: int) -> bytes:
+        """The signature hash of BIP 342 for this leaf, type DEFAULT."""
+        return sighash(tx, prevouts, index, leaf_hash=self.leaf.leaf_hash)
+
+    def witness(self, signatures: Mapping[XOnlyKey, bytes]) -> tuple[bytes, ...]:
+        """Exactly `quorum` signatures, the first key's on top, then script and control block.
+
+        NUMEQUAL wants the exact number, so those of the first keys are taken. Raises
+        `InvalidInput`.
+        """
+        chosen = [key for key in self.keys if key in signatures][: self.quorum]
+        if len(chosen) < self.quorum:
+            raise InvalidInput(f"{len(chosen)} of {self.quorum} signatures")
+        stack = [signatures[key] if key in chosen else b"" for key in reversed(self.keys)]
+        return self.leaf.witness(stack)
+
+
+def read_quorum_leaf(script: bytes) -> tuple[tuple[XOnlyKey, ...], int]:
+    """The keys, in the leaf's order, and the quorum of leafQ. Raises `DecodeError`."""
+    keys: list[XOnlyKey] = []
+    at = 0
+    while script[at : at + 1] == b"\x20":
+        wanted = OP_CHECKSIGADD if keys else OP_CHECKSIG
+        if script[at + 33 : at + 34] != bytes([wanted]):
+            raise DecodeError("quorum leaf: a key is not followed by its check")
+        keys.append(XOnlyKey(script[at + 1 : at + 33]))
+        at += 34
+    rest = script[at:]
+    if keys and len(rest) == 2 and 0x51 <= rest[0] <= 0x60 and rest[1] == OP_NUMEQUAL:
+        return tuple(keys), rest[0] - 0x50
+    if keys and len(rest) >= 3 and rest[0] == len(rest) - 2 <= 2 and rest[-1] == OP_NUMEQUAL:
+        return tuple(keys), int.from_bytes(rest[1:-1], "little")
+    raise DecodeError("quorum leaf: expected keys, their checks, a number and NUMEQUAL")
+
+
+@dataclass(frozen=True)
+class SigningJob:
+    """A signing request and what its collector knows of it.
+
+    `tx` has the users' witnesses; `leaves` has one for each input that the quorum signs, or is
+    empty for somebody else's request of which only the votes are of interest.
+    """
+
+    proposal: Proposal
+    tx: Tx
+    prevouts: tuple[TxOut, ...]
+    leaves: Mapping[int, QuorumLeaf] = field(repr=False)
+
+    @classmethod
+    def read(
+        cls, network: Network, body: bytes, leaves: Mapping[int, Leaf] | None = None
+    ) -> SigningJob:
+        """From the bytes of a signing request: the inputs without a witness are the quorum's.
+
+        `leaves` says how each of those is spent; without it the PSBT's own leaf scripts are taken,
+        where it has them. Raises `DecodeError`, `InvalidInput` or `SpellIncorrect`.
+        """
+        request = SigningRequest.parse(body)
+        psbt = Psbt.parse(request.psbt)
+        guarded = [i for i, known in enumerate(psbt.inputs) if known.final_script_witness is None]
+        if not guarded:
+            raise InvalidInput("request: no input is left for the operators to sign")
+        found = spell.parse(psbt.tx)
+        proposal = Proposal(
+            family(network.id, psbt.tx, len(found.outs) if found else len(psbt.tx.outputs)),
+            tuple(sorted(psbt.tx.inputs[index].outpoint for index in guarded)),
+            psbt.tx.txid,
+            body,
+        )
+        tx = psbt.tx
+        for index, known in enumerate(psbt.inputs):
+            if known.final_script_witness is not None:
+                tx = tx.with_witness(index, known.final_script_witness)
+        if leaves is None:
+            quorum = _psbt_leaves(psbt, guarded)
+        else:
+            quorum = {index: QuorumLeaf.of(leaf) for index, leaf in sorted(leaves.items())}
+        if quorum and sorted(quorum) != guarded:
+            raise InvalidInput(f"request: leaves for {sorted(quorum)}, expected {guarded}")
+        return cls(proposal, tx, _prevouts(psbt, request), quorum)
+
+    def check(self, key: XOnlyKey, signed: Signatures) -> dict[int, bytes]:
+        """One operator's signatures by input, once all are there and verify.
+
+        Raises `SignatureInvalid`.
+        """
+        given = dict(signed.signatures)
+        if signed.txid != self.tx.txid or sorted(given) != sorted(self.leaves):
+            raise SignatureInvalid("signatures: for another transaction, or not for every input")
+        for index, leaf in self.leaves.items():
+            if key not in leaf.keys:
+                raise SignatureInvalid(f"key {key} is not in the quorum leaf of input {index}")
+            schnorr.verify(key, leaf.digest(self.tx, self.prevouts, index), given[index])
+        return given
+
+    def finalised(self, signatures: Mapping[XOnlyKey, Mapping[int, bytes]]) -> Tx:
+        """The transaction with every witness; `signatures` by operator, then by input.
+
+        Raises `InvalidInput` when there are too few.
+        """
+        if not self.leaves:
+            raise InvalidInput("request: it is not known how its guarded inputs are spent")
+        tx = self.tx
+        for index, leaf in self.leaves.items():
+            contributed = {key: given[index] for key, given in signatures.items()}
+            tx = tx.with_witness(index, leaf.witness(contributed))
+        return tx
+
+
+def _psbt_leaves(psbt: Psbt, guarded: Sequence[int]) -> dict[int, QuorumLeaf]:
+    found: dict[int, QuorumLeaf] = {}
+    for index in guarded:
+        for leaf in psbt.inputs[index].tap_leaf_scripts:
+            leaf_hash = schnorr.tagged_hash("TapLeaf", bytes([LEAF_VERSION]) + cs(leaf.script))
+            try:
+                found[index] = QuorumLeaf.of(Leaf(leaf.script, leaf_hash, leaf.control_block))
+            except DecodeError:
+                continue  # another leaf of the same output, such as recovery
+    return found if len(found) == len(guarded) else {}
+
+
+def _prevouts(psbt: Psbt, request: SigningRequest) -> tuple[TxOut, ...]:
+    """What each input spends, from the PSBT or else from the evidence. Raises `InvalidInput`."""
+    evidence: dict[Txid, Tx] = {}
+    if not all(_holds_prevout(known) for known in psbt.inputs):
+        evidence = {item.tx.txid: item.tx for item in request.evidence}
+    found = []
+    for txin, known in zip(psbt.tx.inputs, psbt.inputs, strict=True):
+        previous = known.non_witness_utxo or evidence.get(txin.outpoint.txid)
+        if previous is not None and previous.txid == txin.outpoint.txid:
+            if txin.outpoint.vout >= len(previous.outputs):
+                raise InvalidInput(f"request: {txin.outpoint} does not exist")
+            found.append(previous.outputs[txin.outpoint.vout])
+        elif known.witness_utxo is not None:
+            found.append(known.witness_utxo)
+        else:
+            raise InvalidInput(f"request: what {txin.outpoint} holds is missing")
+    return tuple(found)
+
+
+def _holds_prevout(known: PsbtInput) -> bool:
+    return known.non_witness_utxo is not None or known.witness_utxo is not None
