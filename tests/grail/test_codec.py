@@ -1,0 +1,304 @@
+"""grail.codec: what is written is canonical, and nothing else is read."""
+
+from __future__ import annotations
+
+import time
+from enum import IntEnum
+
+import cbor2
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from grail import codec
+from grail.errors import (
+    DecodeError,
+    InvalidInput,
+    NotCanonical,
+    TooDeep,
+    TooLarge,
+    TrailingBytes,
+    Truncated,
+)
+from grail.types import Txid
+
+# RFC 8949, appendix A: those of its examples whose values the protocol knows, in canonical form.
+APPENDIX_A = {
+    "00": 0,
+    "01": 1,
+    "0a": 10,
+    "17": 23,
+    "1818": 24,
+    "1819": 25,
+    "1864": 100,
+    "1903e8": 1000,
+    "1a000f4240": 1000000,
+    "1b000000e8d4a51000": 1000000000000,
+    "1bffffffffffffffff": 18446744073709551615,
+    "c249010000000000000000": 18446744073709551616,
+    "3bffffffffffffffff": -18446744073709551616,
+    "20": -1,
+    "29": -10,
+    "3863": -100,
+    "3903e7": -1000,
+    "f4": False,
+    "f5": True,
+    "f6": None,
+    "40": b"",
+    "4401020304": b"\x01\x02\x03\x04",
+    "60": "",
+    "6161": "a",
+    "6449455446": "IETF",
+    "62225c": '"\\',
+    "62c3bc": "\u00fc",
+    "63e6b0b4": "\u6c34",
+    "64f0908591": "\U00010151",
+    "80": [],
+    "83010203": [1, 2, 3],
+    "8301820203820405": [1, [2, 3], [4, 5]],
+    "98190102030405060708090a0b0c0d0e0f101112131415161718181819": list(range(1, 26)),
+    "a0": {},
+    "a201020304": {1: 2, 3: 4},
+    "a26161016162820203": {"a": 1, "b": [2, 3]},
+    "826161a161626163": ["a", {"b": "c"}],
+    "a56161614161626142616361436164614461656145": dict(zip("abcde", "ABCDE", strict=True)),
+}
+
+
+@pytest.mark.parametrize(("text", "value"), APPENDIX_A.items())
+def test_rfc_8949_appendix_a(text, value):
+    assert codec.encode(value) == bytes.fromhex(text)
+    assert codec.decode(bytes.fromhex(text)) == value
+    assert type(codec.decode(bytes.fromhex(text))) is type(value)
+
+
+REFUSED = {
+    # a sentence: (bytes, error)
+    "nothing": ("", Truncated),
+    "a number without its bytes": ("19", Truncated),
+    "bytes that end early": ("4401", Truncated),
+    "a text that ends early": ("6361", Truncated),
+    "an array that lacks an item": ("8201", Truncated),
+    "a map that lacks a value": ("a101", Truncated),
+    "bytes of a length that no memory holds": ("5bffffffffffffffff", Truncated),
+    "an array of a length that no memory holds": ("9bffffffffffffffff", Truncated),
+    "a byte after the value": ("0000", TrailingBytes),
+    "10 in two bytes": ("180a", NotCanonical),
+    "23 in two bytes": ("1817", NotCanonical),
+    "255 in three bytes": ("1900ff", NotCanonical),
+    "65535 in five bytes": ("1a0000ffff", NotCanonical),
+    "2^32 - 1 in nine bytes": ("1b00000000ffffffff", NotCanonical),
+    "a length in too many bytes": ("580161", NotCanonical),
+    "keys that fall": ("a203010101", NotCanonical),
+    "keys in RFC 7049's order, short before long": (
+        "a2617a0118180 1".replace(" ", ""),
+        NotCanonical,
+    ),
+    "bytes of no definite length": ("5f4101ff", NotCanonical),
+    "text of no definite length": ("7f6161ff", NotCanonical),
+    "an array of no definite length": ("9f01ff", NotCanonical),
+    "a map of no definite length": ("bf0101ff", NotCanonical),
+    "a bignum that fits 64 bits": ("c24801ffffffffffffff", NotCanonical),
+    "a bignum with a leading zero": ("c24a00010000000000000000", NotCanonical),
+    "an empty bignum": ("c240", NotCanonical),
+    "a key twice": ("a201010102", DecodeError),
+    "0 and false as keys, one in Python": ("a20001f401", DecodeError),
+    "a half float": ("f93c00", DecodeError),
+    "a float": ("fa47c35000", DecodeError),
+    "a double": ("fb3ff199999999999a", DecodeError),
+    "undefined": ("f7", DecodeError),
+    "simple value 16": ("f0", DecodeError),
+    "simple value 255": ("f8ff", DecodeError),
+    "a break": ("ff", DecodeError),
+    "additional information 28": ("1c", DecodeError),
+    "a number of no definite length": ("1f", DecodeError),
+    "a text that is not UTF-8": ("61ff", DecodeError),
+    "a text with half a surrogate pair": ("63eda080", DecodeError),
+    "a negative bignum": ("c349010000000000000000", DecodeError),
+    "a bignum of text": ("c2696162636465666768 69".replace(" ", ""), DecodeError),
+    "a date": ("c11a514b67b0", DecodeError),
+    "a date as text": ("c074323031332d30332d32315432303a30343a30305a", DecodeError),
+    "a regular expression": ("d8236161", DecodeError),
+    "an UUID": ("d825500102030405060708090a0b0c0d0e0f10", DecodeError),
+    "self-described CBOR": ("d9d9f700", DecodeError),
+    "a shared value": ("d81c00", DecodeError),
+    "a reference": ("d81d00", DecodeError),
+    "a string table": ("d9010080", DecodeError),
+    "a set": ("d9010280", DecodeError),
+    "a map inside a key": ("a1a000", DecodeError),
+    "33 arrays in each other": ("81" * 33 + "00", TooDeep),
+    "100,000 arrays in each other": ("81" * 100_000, TooDeep),
+    "a bignum of 1,025 bytes": ("c2590401" + "01" * 1025, TooLarge),
+    "a map of 4,097 keys": ("b91001", TooLarge),
+}
+
+
+@pytest.mark.parametrize(("text", "error"), REFUSED.values(), ids=REFUSED)
+def test_refuses(text, error):
+    with pytest.raises(DecodeError) as caught:
+        codec.decode(bytes.fromhex(text))
+    assert type(caught.value) is error
+
+
+def test_limits_are_exact():
+    assert codec.decode(bytes.fromhex("81" * 32 + "00"))
+    assert codec.decode(bytes.fromhex("8100"), max_depth=1) == [0]
+    with pytest.raises(TooDeep):
+        codec.decode(bytes.fromhex("818100"), max_depth=1)
+    assert codec.decode(bytes.fromhex("4401020304"), max_bytes=5)
+    with pytest.raises(TooLarge):
+        codec.decode(bytes.fromhex("4401020304"), max_bytes=4)
+    largest = (1 << 8 * codec.MAX_INTEGER) - 1
+    assert codec.decode(codec.encode(largest)) == largest
+    full = {number: 0 for number in range(codec.MAX_KEYS)}
+    assert codec.decode(codec.encode(full)) == full
+
+
+def test_nested_references_cost_nothing():
+    """20 shared arrays, each of two references to the one before: 2^20 items when followed."""
+    items = [b"\xd8\x1c\x81\x00"]
+    for number in range(1, 20):
+        reference = b"\xd8\x1d" + codec.encode(number - 1)
+        items.append(b"\xd8\x1c\x82" + reference * 2)
+    start = time.process_time()
+    with pytest.raises(DecodeError):
+        codec.decode(codec.encode([0] * 20)[:1] + b"".join(items))
+    assert time.process_time() - start < 0.1
+
+
+UNWRITABLE = {
+    "a float": 1.0,
+    "a set": {1},
+    "a bytearray": bytearray(b"a"),
+    "an object": object(),
+    "below -2^64": -(1 << 64) - 1,
+    "an integer of 1,025 bytes": 1 << 8 * 1024,
+    "a lone surrogate": "\ud800",
+    "a float inside": [{"a": [1, 0.5]}],
+    "4,097 keys": {number: 0 for number in range(4097)},
+    "a list that holds itself": (itself := []),
+}
+itself.append(itself)
+
+
+@pytest.mark.parametrize("value", UNWRITABLE.values(), ids=UNWRITABLE)
+def test_encode_refuses(value):
+    with pytest.raises(InvalidInput):
+        codec.encode(value)
+
+
+def test_encode_refuses_one_key_in_two_python_forms():
+    class Key(bytes):
+        def __hash__(self):
+            return 7
+
+        def __eq__(self, other):
+            return self is other
+
+    with pytest.raises(InvalidInput, match="twice"):
+        codec.encode({Key(b"a"): 1, Key(b"a"): 2})
+
+
+def test_subclasses_are_written_as_what_they_are():
+    class Number(IntEnum):
+        SEVEN = 7
+
+    assert codec.encode(Number.SEVEN) == b"\x07"
+    assert codec.encode(Txid(bytes(32))) == b"\x58\x20" + bytes(32)
+    assert codec.encode((1, 2)) == codec.encode([1, 2])
+
+
+keys = st.recursive(
+    st.integers(-(2**64), 2**70) | st.text(max_size=5) | st.binary(max_size=5),
+    lambda inner: st.lists(inner, max_size=3).map(tuple),
+    max_leaves=4,
+)
+values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**64), 2**130) | st.text() | st.binary(),
+    lambda inner: st.lists(inner, max_size=5) | st.dictionaries(keys, inner, max_size=5),
+    max_leaves=20,
+)
+
+
+@given(values)
+def test_round_trip(value):
+    assert codec.decode(codec.encode(value)) == value
+
+
+@given(values)
+def test_agrees_with_cbor2(value):
+    """cbor2 reads what we write as the same value."""
+    assert cbor2.loads(codec.encode(value)) == value
+
+
+@given(st.binary(max_size=60))
+def test_hostile_bytes_are_refused_or_canonical(raw):
+    try:
+        value = codec.decode(raw)
+    except DecodeError:
+        return
+    assert codec.encode(value) == raw
+
+
+@given(values, st.data())
+def test_every_cut_is_refused(value, data):
+    raw = codec.encode(value)
+    size = data.draw(st.integers(0, len(raw) - 1))
+    with pytest.raises(DecodeError):
+        codec.decode(raw[:size])
+
+
+@given(values, st.data())
+def test_a_changed_byte_never_gives_the_same_value(value, data):
+    raw = bytearray(codec.encode(value))
+    raw[data.draw(st.integers(0, len(raw) - 1))] ^= data.draw(st.integers(1, 255))
+    try:
+        other = codec.decode(bytes(raw))
+    except DecodeError:
+        return
+    assert codec.encode(other) == bytes(raw)
+
+
+SIZES = {0: "00", 0xFC: "fc", 0xFD: "fdfd00", 0xFFFF: "fdffff", 0x10000: "fe00000100",
+         0xFFFFFFFF: "feffffffff", 1 << 32: "ff0000000001000000", (1 << 64) - 1: "ff" * 9}  # fmt: skip
+
+
+@pytest.mark.parametrize(("n", "text"), SIZES.items())
+def test_compact_size(n, text):
+    assert codec.compact_size(n).hex() == text
+    reader = codec.Reader(bytes.fromhex(text), "number")
+    assert reader.compact_size() == n
+    reader.end()
+
+
+@pytest.mark.parametrize("n", [-1, 1 << 64])
+def test_compact_size_out_of_range(n):
+    with pytest.raises(InvalidInput):
+        codec.compact_size(n)
+
+
+@pytest.mark.parametrize("text", ["fdfc00", "fd0000", "feffff0000", "ffffffffff00000000"])
+def test_a_wide_compact_size_is_not_canonical(text):
+    with pytest.raises(NotCanonical):
+        codec.Reader(bytes.fromhex(text), "number").compact_size()
+
+
+def test_reader():
+    reader = codec.Reader(b"\x01\x02\x03\x04", "thing")
+    assert reader.take(1) == b"\x01"
+    assert reader.uint(2) == 0x0302
+    with pytest.raises(TrailingBytes, match="thing: 1 bytes"):
+        reader.end()
+    with pytest.raises(Truncated, match="thing: 1 bytes left, expected 2"):
+        reader.take(2)
+    with pytest.raises(Truncated):
+        reader.take(-1)
+    assert reader.take(1) == b"\x04"
+    reader.end()
+    with pytest.raises(Truncated):
+        reader.compact_size()
+
+
+def test_cs():
+    assert codec.cs(b"") == b"\x00"
+    assert codec.cs(bytes(253)) == b"\xfd\xfd\x00" + bytes(253)
