@@ -158,13 +158,13 @@ def _integers(raw: bytes) -> tuple[int, ...]:
 
 def poseidon(inputs: Sequence[int]) -> int:
     """Poseidon of 1 to 16 elements. Raises: InvalidInput."""
-    with _mapped():
+    with _mapped(InvalidInput):
         return int.from_bytes(_native.poseidon(scalars(inputs)), "big")
 
 
 def poseidon_constants(t: int) -> tuple[int, int, tuple[int, ...], tuple[int, ...]]:
     """Full rounds, partial rounds, round constants, MDS row by row. Raises: InvalidInput."""
-    with _mapped():
+    with _mapped(InvalidInput):
         full, partial, rounds, matrix = _native.poseidon_constants(t)
     return full, partial, _integers(rounds), _integers(matrix)
 
@@ -191,13 +191,13 @@ class R1csInfo:
 
 def r1cs_info(r1cs: bytes) -> R1csInfo:
     """Read the whole file and say what it holds. Raises: DecodeError."""
-    with _mapped():
+    with _mapped(InvalidInput):
         return R1csInfo(*_native.r1cs_info(r1cs))
 
 
 def r1cs_check(r1cs: bytes, wtns: bytes) -> int | None:
     """The index of the first constraint that the witness breaks. Raises: DecodeError."""
-    with _mapped():
+    with _mapped(InvalidInput):
         return _native.r1cs_check(r1cs, wtns)
 
 
@@ -206,19 +206,19 @@ def r1cs_check(r1cs: bytes, wtns: bytes) -> int | None:
 
 def vk_check(vk: bytes, n_public: int) -> None:
     """PROTOCOL section 12, "Binding in Groth16". Raises: DecodeError."""
-    with _mapped():
+    with _mapped(InvalidInput):
         _native.vk_check(vk, n_public)
 
 
 def groth16_verify(vk: bytes, publics: Sequence[int], proof: bytes) -> None:
     """Check one proof. Raises: ProofInvalid, InvalidInput."""
-    with _mapped():
+    with _mapped(InvalidInput):
         _native.groth16_verify(vk, scalars(publics), proof)
 
 
 def groth16_verify_batch(statements: Sequence[tuple[bytes, Sequence[int], bytes]]) -> None:
     """Check many proofs in one equation. Raises: ProofInvalid, InvalidInput."""
-    with _mapped():
+    with _mapped(InvalidInput):
         _native.groth16_verify_batch(
             [(vk, scalars(publics), proof) for vk, publics, proof in statements]
         )
@@ -226,13 +226,13 @@ def groth16_verify_batch(statements: Sequence[tuple[bytes, Sequence[int], bytes]
 
 def groth16_setup(r1cs: bytes, seed: bytes) -> tuple[bytes, bytes]:
     """Proving and verifying key, a function of circuit and seed. Raises: DecodeError."""
-    with _mapped():
+    with _mapped(InvalidInput):
         return _native.groth16_setup(r1cs, seed)
 
 
 def prove_wtns(pk: bytes, r1cs: bytes, wtns: bytes) -> tuple[bytes, tuple[int, ...]]:
     """A proof and its public inputs. Raises: Unsatisfied, DecodeError."""
-    with _mapped():
+    with _mapped(InvalidInput):
         proof, publics = _native.prove_wtns(pk, r1cs, wtns)
     return proof, _integers(publics)
 
@@ -241,23 +241,23 @@ class Prover:
     """A circuit, its proving key and its witness program, held in Rust."""
 
     def __init__(self, r1cs: bytes, pk: bytes, program: bytes) -> None:
-        with _mapped():
+        with _mapped(InvalidInput):
             self._prover = _native.Prover(r1cs, pk, program)
 
     def witness(self, inputs: Sequence[int]) -> bytes:
         """All wires as `.wtns` bytes. Raises: InvalidInput."""
-        with _mapped():
+        with _mapped(InvalidInput):
             return self._prover.witness(scalars(inputs))
 
     def prove(self, inputs: Sequence[int]) -> tuple[bytes, tuple[int, ...]]:
         """A proof and its public inputs. Raises: Unsatisfied, InvalidInput."""
-        with _mapped():
+        with _mapped(InvalidInput):
             proof, publics = self._prover.prove(scalars(inputs))
         return proof, _integers(publics)
 
     def prove_wtns(self, wtns: bytes) -> tuple[bytes, tuple[int, ...]]:
         """The same for a witness made elsewhere. Raises: Unsatisfied, DecodeError."""
-        with _mapped():
+        with _mapped(InvalidInput):
             proof, publics = self._prover.prove_wtns(wtns)
         return proof, _integers(publics)
 
@@ -267,25 +267,25 @@ def vk_points(vk: bytes) -> tuple[int, ...]:
 
     Raises: DecodeError.
     """
-    with _mapped():
+    with _mapped(InvalidInput):
         return _integers(_native.vk_points(vk))
 
 
 def vk_from_points(coordinates: Sequence[int]) -> bytes:
     """The inverse of `vk_points`; points off the curve are refused. Raises: DecodeError."""
-    with _mapped():
+    with _mapped(InvalidInput):
         return _native.vk_from_points(_coordinates(coordinates))
 
 
 def proof_points(proof: bytes) -> tuple[int, ...]:
     """Affine coordinates: A x y, B x0 x1 y0 y1, C x y. Raises: ProofInvalid."""
-    with _mapped():
+    with _mapped(InvalidInput):
         return _integers(_native.proof_points(proof))
 
 
 def proof_from_points(coordinates: Sequence[int]) -> bytes:
     """The inverse of `proof_points`; points off the curve are refused. Raises: ProofInvalid."""
-    with _mapped():
+    with _mapped(InvalidInput):
         return _native.proof_from_points(_coordinates(coordinates))
 
 

@@ -78,7 +78,7 @@ impl Fault {
     /// The same fault, but of a proof.
     pub fn of_proof(self) -> Self {
         match self {
-            Self::Input(text) => Self::Proof(text),
+            Self::Input(text) | Self::Decode(_, text) => Self::Proof(text),
             other => other,
         }
     }
@@ -99,10 +99,7 @@ impl From<Fault> for PyErr {
 /// Runs `work` without the GIL and turns a panic into a fault.
 ///
 /// The text of the panic is dropped: it may hold a value of a witness.
-pub fn outside<T: Send>(
-    py: Python<'_>,
-    work: impl FnOnce() -> Outcome<T> + Send,
-) -> PyResult<T> {
+pub fn outside<T: Send>(py: Python<'_>, work: impl FnOnce() -> Outcome<T> + Send) -> PyResult<T> {
     let done = py.detach(|| catch_unwind(AssertUnwindSafe(work)));
     match done {
         Ok(outcome) => outcome.map_err(PyErr::from),

@@ -3,7 +3,7 @@
 use ark_bn254::Fr;
 use ark_ff::{BigInteger, BigInteger256, PrimeField};
 
-use crate::edge::{Fault, Outcome};
+use crate::edge::{Fault, Kind, Outcome};
 
 /// Bytes of one element.
 pub const SIZE: usize = 32;
@@ -32,7 +32,7 @@ pub fn from_le(raw: &[u8]) -> Outcome<Fr> {
         }
     }
     Fr::from_bigint(BigInteger256::new(limbs))
-        .ok_or_else(|| Fault::input("field element: not below the modulus"))
+        .ok_or_else(|| Fault::decode(Kind::NotCanonical, "field element: not below the modulus"))
 }
 
 /// Reads a canonical element (below r), most significant byte first.
@@ -44,7 +44,9 @@ pub fn from_be(raw: &[u8]) -> Outcome<Fr> {
 
 /// Reads a list of canonical elements, most significant byte first.
 pub fn list_from_be(raw: &[impl AsRef<[u8]>]) -> Outcome<Vec<Fr>> {
-    raw.iter().map(|element| from_be(element.as_ref())).collect()
+    raw.iter()
+        .map(|element| from_be(element.as_ref()))
+        .collect()
 }
 
 /// Appends the 32 bytes, least significant first.
@@ -72,7 +74,10 @@ mod tests {
         assert!(from_le(&r).is_err());
         let mut below = r;
         below[0] -= 1;
-        assert_eq!(from_le(&below).map(|x| x + Fr::from(1u64)), Ok(Fr::from(0u64)));
+        assert_eq!(
+            from_le(&below).map(|x| x + Fr::from(1u64)),
+            Ok(Fr::from(0u64))
+        );
         assert!(from_le(&[255; SIZE]).is_err());
         assert!(from_le(&[0; 31]).is_err());
         assert!(from_be(&[0; 33]).is_err());

@@ -70,11 +70,7 @@ fn r1cs_info(
 
 /// The index of the first constraint that a witness breaks.
 #[pyfunction]
-fn r1cs_check(
-    py: Python<'_>,
-    r1cs: PyBackedBytes,
-    wtns: PyBackedBytes,
-) -> PyResult<Option<usize>> {
+fn r1cs_check(py: Python<'_>, r1cs: PyBackedBytes, wtns: PyBackedBytes) -> PyResult<Option<usize>> {
     outside(py, || {
         let system = r1cs::R1cs::parse(&r1cs)?;
         Ok(system.products(&wtns::parse(&wtns)?, 0)?.first_failing())
@@ -143,10 +139,7 @@ fn vk_points<'py>(py: Python<'py>, vk: PyBackedBytes) -> PyResult<Raw<'py>> {
 
 /// A key from affine coordinates.
 #[pyfunction]
-fn vk_from_points<'py>(
-    py: Python<'py>,
-    coordinates: Vec<PyBackedBytes>,
-) -> PyResult<Raw<'py>> {
+fn vk_from_points<'py>(py: Python<'py>, coordinates: Vec<PyBackedBytes>) -> PyResult<Raw<'py>> {
     let raw = outside(py, || {
         points::serialize(&points::key_from_coordinates(&points::join(&coordinates)?)?)
     })?;
@@ -164,12 +157,11 @@ fn proof_points<'py>(py: Python<'py>, proof: PyBackedBytes) -> PyResult<Raw<'py>
 
 /// A proof from affine coordinates.
 #[pyfunction]
-fn proof_from_points<'py>(
-    py: Python<'py>,
-    coordinates: Vec<PyBackedBytes>,
-) -> PyResult<Raw<'py>> {
+fn proof_from_points<'py>(py: Python<'py>, coordinates: Vec<PyBackedBytes>) -> PyResult<Raw<'py>> {
     let raw = outside(py, || {
-        points::serialize(&points::proof_from_coordinates(&points::join(&coordinates)?)?)
+        points::serialize(&points::proof_from_coordinates(&points::join(
+            &coordinates,
+        )?)?)
     })?;
     Ok(PyBytes::new(py, &raw))
 }

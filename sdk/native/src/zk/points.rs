@@ -4,17 +4,16 @@ use ark_bn254::{Bn254, Fq, Fq2, G1Affine, G2Affine};
 use ark_ec::AffineRepr;
 use ark_ff::{BigInteger256, PrimeField};
 use ark_groth16::{Proof, VerifyingKey};
-use ark_serialize::{CanonicalSerialize};
+use ark_serialize::CanonicalSerialize;
 
 use super::field;
 use super::reader::Reader;
-use crate::edge::{Fault, Outcome};
+use crate::edge::{Fault, Kind, Outcome};
 
 /// Bytes of a compressed point of G1.
 pub const G1_SIZE: usize = 32;
 /// Bytes of a compressed point of G2.
 pub const G2_SIZE: usize = 64;
-
 
 /// Bytes of a verifying key before its IC points.
 const KEY_HEAD: usize = G1_SIZE + 3 * G2_SIZE + 8;
@@ -28,7 +27,10 @@ fn compressed<P: AffineRepr>(raw: &mut Reader<'_>, name: &str) -> Outcome<P> {
     let mut again = Vec::with_capacity(size);
     let written = point.serialize_compressed(&mut again);
     if written.is_err() || again != bytes {
-        return Err(raw.fault(format!("{name} is not in canonical form")));
+        return Err(raw.fault_of(
+            Kind::NotCanonical,
+            format!("{name} is not in canonical form"),
+        ));
     }
     if point.is_zero() {
         return Err(raw.fault(format!("{name} is the identity")));
@@ -64,8 +66,14 @@ pub fn parse_proof(raw: &[u8]) -> Outcome<Proof<Bn254>> {
 pub fn parse_key(raw: &[u8]) -> Outcome<VerifyingKey<Bn254>> {
     let length = raw.len();
     let mut raw = Reader::new("verifying key", raw);
-    let (alpha_g1, beta_g2) = (compressed(&mut raw, "alpha")?, compressed(&mut raw, "beta")?);
-    let (gamma_g2, delta_g2) = (compressed(&mut raw, "gamma")?, compressed(&mut raw, "delta")?);
+    let (alpha_g1, beta_g2) = (
+        compressed(&mut raw, "alpha")?,
+        compressed(&mut raw, "beta")?,
+    );
+    let (gamma_g2, delta_g2) = (
+        compressed(&mut raw, "gamma")?,
+        compressed(&mut raw, "delta")?,
+    );
     let count = raw.u64()?;
     let held = (length - KEY_HEAD) / G1_SIZE;
     if count != held as u64 || raw.left() != held * G1_SIZE {
@@ -86,7 +94,10 @@ pub fn parse_key(raw: &[u8]) -> Outcome<VerifyingKey<Bn254>> {
 /// PROTOCOL section 12, "Binding in Groth16" (threats Z7 and Z11): refuses a key that binds less
 /// than it seems to.
 pub fn check_key(key: &VerifyingKey<Bn254>, publics: usize) -> Outcome<()> {
-    let refuse = |text: String| Err(Fault::input(format!("verifying key: {text}")));
+    let refuse = |text: String| {
+        let text = format!("verifying key: {text}");
+        Err(Fault::decode(Kind::DecodeError, text))
+    };
     if key.gamma_abc_g1.len().checked_sub(1) != Some(publics) {
         return refuse(format!(
             "{} IC points for {publics} public inputs, expected one more",
@@ -100,12 +111,18 @@ pub fn check_key(key: &VerifyingKey<Bn254>, publics: usize) -> Outcome<()> {
         return refuse("delta is the generator: nobody contributed to phase 2".to_owned());
     }
     let identity = key.alpha_g1.is_zero()
-        || [key.beta_g2, key.gamma_g2, key.delta_g2].iter().any(AffineRepr::is_zero)
+        || [key.beta_g2, key.gamma_g2, key.delta_g2]
+            .iter()
+            .any(AffineRepr::is_zero)
         || key.gamma_abc_g1.iter().any(AffineRepr::is_zero);
     if identity {
         return refuse("a point is the identity".to_owned());
     }
-    let mut sorted: Vec<Vec<u8>> = key.gamma_abc_g1.iter().map(serialize).collect::<Outcome<_>>()?;
+    let mut sorted: Vec<Vec<u8>> = key
+        .gamma_abc_g1
+        .iter()
+        .map(serialize)
+        .collect::<Outcome<_>>()?;
     sorted.sort_unstable();
     sorted.dedup();
     if sorted.len() != key.gamma_abc_g1.len() {
@@ -160,8 +177,12 @@ fn read_fq(raw: &mut Reader<'_>) -> Outcome<Fq> {
     for limb in limbs.iter_mut().rev() {
         *limb = raw.u64()?.swap_bytes();
     }
-    Fq::from_bigint(BigInteger256::new(limbs))
-        .ok_or_else(|| raw.fault("coordinate is not below the curve's modulus"))
+    Fq::from_bigint(BigInteger256::new(limbs)).ok_or_else(|| {
+        raw.fault_of(
+            Kind::NotCanonical,
+            "coordinate is not below the curve's modulus",
+        )
+    })
 }
 
 fn read_g1(raw: &mut Reader<'_>) -> Outcome<G1Affine> {
@@ -220,5 +241,8 @@ pub fn join(coordinates: &[impl AsRef<[u8]>]) -> Outcome<Vec<u8>> {
     if coordinates.iter().any(|c| c.as_ref().len() != field::SIZE) {
         return Err(Fault::input("coordinate: expected 32 bytes"));
     }
-    Ok(coordinates.iter().flat_map(|c| c.as_ref().to_vec()).collect())
+    Ok(coordinates
+        .iter()
+        .flat_map(|c| c.as_ref().to_vec())
+        .collect())
 }

@@ -180,7 +180,8 @@ mod tests {
     fn agrees_with_circomlib() {
         // circomlib's test/poseidoncircuit.js
         let two = hash(&[1u64, 2].map(Fr::from));
-        let expected = "7853200120776062878684798364095072458815029376092732009249414926327459813530";
+        let expected =
+            "7853200120776062878684798364095072458815029376092732009249414926327459813530";
         assert_eq!(two, Ok(Fr::from_str(expected).unwrap_or_default()));
         let four = hash(&[1u64, 2, 3, 4].map(Fr::from));
         let expected =
@@ -195,6 +196,9 @@ mod tests {
         assert!(constants(0).is_err());
         assert!(constants(1).is_err());
         assert!(constants(18).is_err());
-        assert_eq!(constants(17).map(|c| (c.rounds.len(), c.mds.len())), Ok((76 * 17, 289)));
+        assert_eq!(
+            constants(17).map(|c| (c.rounds.len(), c.mds.len())),
+            Ok((76 * 17, 289))
+        );
     }
 }

@@ -12,7 +12,7 @@ use num_bigint::BigUint;
 
 use super::field;
 use super::reader::Reader;
-use crate::edge::{Fault, Outcome};
+use crate::edge::{Fault, Kind, Outcome};
 
 const NAME: &str = "witness program";
 /// Bytes of one operation.
@@ -62,7 +62,11 @@ impl Operation {
             12 => (Self::LowBits(a, b), 1),
             _ => return Err(raw.fault(format!("operation {code}"))),
         };
-        if [a, b, c].iter().take(registers).any(|r| *r as usize >= known) {
+        if [a, b, c]
+            .iter()
+            .take(registers)
+            .any(|r| *r as usize >= known)
+        {
             return Err(raw.fault(format!("operation reads a register of {known} or later")));
         }
         if matches!(code, 6 | 11 | 12) && b > MAX_BITS {
@@ -195,7 +199,8 @@ impl Program {
 fn capped(raw: &mut Reader<'_>) -> Outcome<usize> {
     let count = raw.count()?;
     if count > MAX_REGISTERS {
-        return Err(raw.fault(format!("{count} items, at most {MAX_REGISTERS}")));
+        let text = format!("{count} items, at most {MAX_REGISTERS}");
+        return Err(raw.fault_of(Kind::TooLarge, text));
     }
     Ok(count)
 }

@@ -78,7 +78,12 @@ impl Prover {
             },
             || {
                 join(
-                    || join(|| multi_scalar_product(&key.a, wires), || multi_scalar_product(&key.b_g1, wires)),
+                    || {
+                        join(
+                            || multi_scalar_product(&key.a, wires),
+                            || multi_scalar_product(&key.b_g1, wires),
+                        )
+                    },
                     || multi_scalar_product(&key.l, private),
                 )
             },

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use super::field;
 use super::reader::{required, Reader};
-use crate::edge::{Fault, Outcome};
+use crate::edge::{Fault, Kind, Outcome};
 
 const NAME: &str = "r1cs";
 /// Bytes of one term: a wire and its coefficient.
@@ -35,7 +35,8 @@ impl Matrix {
             if wire as usize >= wires {
                 return Err(term.fault(format!("wire {wire} of {wires}")));
             }
-            self.terms.push((wire, field::from_le(term.take(field::SIZE)?)?));
+            self.terms
+                .push((wire, field::from_le(term.take(field::SIZE)?)?));
         }
         self.ends.push(self.terms.len());
         Ok(())
@@ -133,14 +134,15 @@ impl R1cs {
         .iter()
         .try_fold(0usize, |sum, part| sum.checked_add(*part));
         // each wire has a label of eight bytes, so a file cannot claim more than it can name
-        if named.is_none_or(|named| named > system.wires)
-            || system.wires > MAX_WIRES
-            || system.wires > raw.len() / 8
-        {
+        if named.is_none_or(|named| named > system.wires) || system.wires > raw.len() / 8 {
             return Err(header.fault(format!("header claims {} wires", system.wires)));
         }
-        if system.constraints == 0 || system.constraints > MAX_CONSTRAINTS {
-            return Err(header.fault(format!("{} constraints", system.constraints)));
+        if system.wires > MAX_WIRES || system.constraints > MAX_CONSTRAINTS {
+            let text = format!("{} wires, {} rows", system.wires, system.constraints);
+            return Err(header.fault_of(Kind::TooLarge, text));
+        }
+        if system.constraints == 0 {
+            return Err(header.fault("no constraints"));
         }
         if let Some(Some(labels)) = sections.get(3) {
             if labels.left() != system.wires * 8 {
@@ -203,7 +205,9 @@ impl Products {
     /// The first row that does not hold.
     pub fn first_failing(&self) -> Option<usize> {
         let sides = self.a.iter().zip(&self.b).zip(&self.c);
-        sides.map(|((a, b), c)| *a * b == *c).position(|holds| !holds)
+        sides
+            .map(|((a, b), c)| *a * b == *c)
+            .position(|holds| !holds)
     }
 }
 
@@ -229,7 +233,9 @@ pub mod tests {
                 field::write_le(&Fr::from(*coefficient), &mut body);
             }
         }
-        let labels: Vec<u8> = (0..u64::from(shape[0])).flat_map(u64::to_le_bytes).collect();
+        let labels: Vec<u8> = (0..u64::from(shape[0]))
+            .flat_map(u64::to_le_bytes)
+            .collect();
         let mut raw = b"r1cs\x01\0\0\0\x03\0\0\0".to_vec();
         for (kind, section) in [(1u32, header), (2, body), (3, labels)] {
             raw.extend(kind.to_le_bytes());
@@ -247,7 +253,10 @@ pub mod tests {
     #[test]
     fn reads_and_checks_a_multiplier() {
         let system = R1cs::parse(&multiplier()).expect("well formed");
-        assert_eq!((system.wires, system.publics(), system.constraints), (4, 1, 1));
+        assert_eq!(
+            (system.wires, system.publics(), system.constraints),
+            (4, 1, 1)
+        );
         let failing = |wires: [u64; 4]| {
             let wires = wires.map(Fr::from);
             system.products(&wires, 0).map(|p| p.first_failing())

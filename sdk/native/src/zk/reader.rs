@@ -1,7 +1,7 @@
 //! Reading bytes that may lie: lengths are checked against what is there before anything is
 //! allocated (threat Z22).
 
-use crate::edge::{Fault, Outcome};
+use crate::edge::{Fault, Kind, Outcome};
 
 /// What is left of some bytes, and what they are called in errors.
 pub struct Reader<'a> {
@@ -22,7 +22,12 @@ impl<'a> Reader<'a> {
 
     /// A fault of these bytes.
     pub fn fault(&self, text: impl AsRef<str>) -> Fault {
-        Fault::input(format!("{}: {}", self.name, text.as_ref()))
+        self.fault_of(Kind::DecodeError, text)
+    }
+
+    /// A fault of these bytes, and of which kind.
+    pub fn fault_of(&self, kind: Kind, text: impl AsRef<str>) -> Fault {
+        Fault::decode(kind, format!("{}: {}", self.name, text.as_ref()))
     }
 
     /// The next `count` bytes.
@@ -30,7 +35,7 @@ impl<'a> Reader<'a> {
         let (head, tail) = self
             .rest
             .split_at_checked(count)
-            .ok_or_else(|| self.fault(format!("truncated, {count} bytes expected")))?;
+            .ok_or_else(|| self.fault_of(Kind::Truncated, format!("{count} bytes expected")))?;
         self.rest = tail;
         Ok(head)
     }
@@ -39,13 +44,14 @@ impl<'a> Reader<'a> {
     pub fn take_many(&mut self, count: usize, size: usize) -> Outcome<&'a [u8]> {
         let bytes = count
             .checked_mul(size)
-            .ok_or_else(|| self.fault("length overflows"))?;
+            .ok_or_else(|| self.fault_of(Kind::Truncated, "length overflows"))?;
         self.take(bytes)
     }
 
     fn array<const N: usize>(&mut self) -> Outcome<[u8; N]> {
         let raw = self.take(N)?;
-        raw.try_into().map_err(|_| self.fault("truncated"))
+        raw.try_into()
+            .map_err(|_| self.fault_of(Kind::Truncated, format!("{N} bytes expected")))
     }
 
     /// One byte.
@@ -74,7 +80,7 @@ impl<'a> Reader<'a> {
         usize::try_from(size)
             .ok()
             .filter(|size| *size <= self.left())
-            .ok_or_else(|| self.fault(format!("section of {size} bytes is not there")))
+            .ok_or_else(|| self.fault_of(Kind::Truncated, format!("section of {size} bytes")))
     }
 
     /// Refuses bytes that are left.
@@ -82,7 +88,8 @@ impl<'a> Reader<'a> {
         if self.rest.is_empty() {
             return Ok(());
         }
-        Err(self.fault(format!("{} bytes left after the end", self.left())))
+        let text = format!("{} bytes left after the end", self.left());
+        Err(self.fault_of(Kind::TrailingBytes, text))
     }
 
     /// iden3's container: magic, version, and sections of which each kind occurs once.
@@ -124,5 +131,5 @@ pub fn required<'a>(
     sections
         .get_mut(kind)
         .and_then(Option::take)
-        .ok_or_else(|| Fault::input(format!("{name}: no section of kind {kind}")))
+        .ok_or_else(|| Reader::new(name, &[]).fault(format!("no section of kind {kind}")))
 }

@@ -40,7 +40,8 @@ impl KeyCache {
                 self.keys.remove(&oldest);
             }
         }
-        self.keys.insert(raw.to_vec(), (self.clock, prepared.clone()));
+        self.keys
+            .insert(raw.to_vec(), (self.clock, prepared.clone()));
     }
 }
 
@@ -156,11 +157,12 @@ pub fn verify_batch(statements: &[Statement]) -> Outcome<()> {
         return Ok(());
     }
     for (index, statement) in statements.iter().enumerate() {
-        verify(&statement.key, &statement.publics, &statement.proof).map_err(|fault| match fault {
-            Fault::Proof(_) => does_not_verify(format!("proof {index} of the batch")),
-            other => other,
-        })?;
+        verify(&statement.key, &statement.publics, &statement.proof).map_err(
+            |fault| match fault {
+                Fault::Proof(_) => does_not_verify(format!("proof {index} of the batch")),
+                other => other,
+            },
+        )?;
     }
     Err(does_not_verify("batch"))
 }
-
