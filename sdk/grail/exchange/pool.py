@@ -1,25 +1,28 @@
 """A pool as its users meet it: read from the output that holds it, and moved by four actions.
 
 The state comes from the spent output itself, never from anybody's word (threat L8); the amounts
-come from `grail.exchange.quote`, and the pool's circuit proves them.
+are those of `grail.apps.pool`'s plain rules, and the pool's circuit proves them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
-from grail.apps.compiler import CompiledApp
+from grail.apps import pool as rules
+from grail.apps.compiler import CompiledApp, Private
+from grail.apps.pool import DEFAULT_FEE, PoolState, Side, SwapQuote
 from grail.charms.app import App, Contract, Data, identity_of
 from grail.draft.assembled import Act, Assembled, Context
 from grail.draft.draft import CARRIER, Draft, Purse
 from grail.errors import InvalidInput
-from grail.exchange.quote import PoolState, opened
 from grail.exchange.token import fresh_input
 from grail.wallet.coins import Coin, select_units
 
-KIND = 0
-"""The pool's only kind of state."""
+
+def asset_id(app: App) -> bytes:
+    """A token as a pool's state names it: its appfe, 32 bytes."""
+    return app.fe.to_bytes(32, "big")
 
 
 @dataclass(frozen=True)
@@ -29,47 +32,57 @@ class PoolPort:
     contract: Contract
     coin: Coin
     state: PoolState
+    asset_a: App
+    asset_b: App
 
     @classmethod
     def read(cls, contract: Contract, coin: Coin) -> PoolPort:
         """Read a pool from its output. Raises `InvalidInput` when it is none."""
-        match coin.charms.get(contract.nft):
-            case [0, bytes() as id_a, bytes() as id_b, int() as a, int() as b, *rest]:
-                pass
-            case _:
-                raise InvalidInput(f"{coin.outpoint} is no pool of this contract")
-        held = {app.fe.to_bytes(32, "big"): app for app in coin.charms if app.tag == "t"}
-        if id_a not in held or id_b not in held or len(rest) != 3:
+        charm = coin.charms.get(contract.nft)
+        if charm is None:
+            raise InvalidInput(f"{coin.outpoint} is no pool of this contract")
+        state = PoolState.from_charm(charm)
+        held = {asset_id(app): app for app in coin.charms if app.tag == "t"}
+        if state.asset_a not in held or state.asset_b not in held:
             raise InvalidInput(f"{coin.outpoint} does not hold the assets that its state names")
-        lp, fee, min_lp = rest
-        return cls(contract, coin, PoolState(held[id_a], held[id_b], a, b, lp, fee, min_lp))
+        return cls(contract, coin, state, held[state.asset_a], held[state.asset_b])
+
+    def side(self, give: App) -> Side:
+        """Which side a token is paid into. Raises `InvalidInput` when the pool does not hold it."""
+        if give == self.asset_a:
+            return Side.A
+        if give == self.asset_b:
+            return Side.B
+        raise InvalidInput(f"the pool does not hold {give}")
+
+    def other(self, give: App) -> App:
+        """The token that is taken out when `give` is paid in. Raises `InvalidInput`."""
+        return self.asset_b if self.side(give) is Side.A else self.asset_a
+
+    def quote(self, give: App, amount: int) -> SwapQuote:
+        """What paying in `amount` units of `give` takes out now. Raises `InvalidInput`."""
+        return rules.quote_swap(self.state, amount, self.side(give))
+
+    def charms(self, after: PoolState) -> Mapping[App, Data]:
+        """The charms of the pool's output in another state of the same pool."""
+        return charms_of(self.contract, after, self.asset_a, self.asset_b)
 
 
-def charms_of(contract: Contract, state: PoolState) -> Mapping[App, Data]:
-    """The charms of a pool's output in this state: the state itself and both reserves."""
-    return {
-        contract.nft: [
-            KIND,
-            state.asset_a.fe.to_bytes(32, "big"),
-            state.asset_b.fe.to_bytes(32, "big"),
-            state.a,
-            state.b,
-            state.lp,
-            state.fee,
-            state.min_lp,
-        ],
-        state.asset_a: state.a,
-        state.asset_b: state.b,
-    }
+def charms_of(
+    contract: Contract, state: PoolState, asset_a: App, asset_b: App
+) -> Mapping[App, Data]:
+    """The charms of a pool's output: the state itself and both reserves."""
+    return {contract.nft: state.charm(), asset_a: state.a, asset_b: state.b}
 
 
-def _units(draft: Draft, coins: Sequence[Coin], wanted: Mapping[App, int]) -> None:
-    """Spend coins that hold at least the wanted units; a coin that holds two tokens serves both."""
+def _spend_units(draft: Draft, coins: Sequence[Coin], wanted: Mapping[App, int]) -> None:
+    """Spend coins that hold the wanted units; a coin that holds two tokens serves both."""
+    mine = {coin.outpoint for coin in coins}
     for app, amount in wanted.items():
-        have = sum(spent.coin.units(app) for spent in draft.spends if spent.coin in coins)
+        taken = [spent.coin for spent in draft.spends if spent.coin.outpoint in mine]
+        have = sum(coin.units(app) for coin in taken)
         if have < amount:
-            taken = {spent.coin.outpoint for spent in draft.spends}
-            free = [coin for coin in coins if coin.outpoint not in taken]
+            free = [coin for coin in coins if coin not in taken]
             draft.spend(*select_units(free, app, amount - have))
 
 
@@ -79,97 +92,79 @@ def draft_create(
     purse: Purse,
     reserves: Sequence[tuple[App, int]],
     *,
-    fee: int,
+    fee: int = DEFAULT_FEE,
 ) -> Assembled:
     """The transaction that opens a pool with two reserves; the shares go to the purse.
 
     Raises `InvalidInput`, `InsufficientFunds`.
     """
     (asset_a, a), (asset_b, b) = reserves
-    state = opened(asset_a, a, asset_b, b, fee)
+    quote = rules.quote_create(asset_id(asset_a), asset_id(asset_b), a, b, fee=fee)
     first = fresh_input(purse.coins)
-    contract = Contract(identity_of(first.outpoint), app.bundle.vk)
+    contract = Contract(identity_of(first.outpoint), app.vk)
     draft = Draft(context)
     draft.spend(first)
-    _units(draft, purse.coins, {asset_a: a, asset_b: b})
-    draft.pay_guard(contract, CARRIER, charms_of(contract, state))
-    draft.keep_rest(purse.keep_at, CARRIER, {contract.token: state.lp - state.min_lp})
-    draft.act(Act(contract, app, "create"))
+    _spend_units(draft, purse.coins, {asset_a: a, asset_b: b})
+    draft.pay_guard(contract, CARRIER, charms_of(contract, quote.after, asset_a, asset_b))
+    draft.keep_rest(purse.keep_at, CARRIER, {contract.token: quote.shares})
+    draft.act(Act(contract, app, rules.CREATE))
     draft.fund(purse)
     return draft.assemble()
 
 
-def _moved(
-    context: Context,
-    act: Act,
-    pool: PoolPort,
-    after: PoolState,
-    purse: Purse,
-    *,
-    wanted: Mapping[App, int],
+@dataclass(frozen=True)
+class Move:
+    """One step of a pool: the action, the state after it, and what the mover must bring."""
+
+    action: str
+    after: PoolState
+    wanted: Mapping[App, int]
+    private: Private = field(default_factory=dict, repr=False)
+
+
+def draft_move(
+    context: Context, app: CompiledApp, pool: PoolPort, purse: Purse, move: Move
 ) -> Assembled:
+    """The transaction that takes a pool from its state to the move's.
+
+    What the mover brings and does not pay in, and what he takes out, goes to the purse. Raises
+    `InvalidInput`, `InsufficientFunds`.
+    """
     draft = Draft(context)
     draft.spend_guarded(pool.contract, pool.coin)
-    _units(draft, purse.coins, wanted)
-    draft.pay_guard(pool.contract, pool.coin.sats, charms_of(pool.contract, after))
-    draft.keep_rest(purse.keep_at, CARRIER, {pool.contract.token: after.lp - pool.state.lp})
-    draft.act(act)
+    _spend_units(draft, purse.coins, move.wanted)
+    draft.pay_guard(pool.contract, pool.coin.sats, pool.charms(move.after))
+    shares = move.after.lp - pool.state.lp
+    draft.keep_rest(purse.keep_at, CARRIER, {pool.contract.token: shares})
+    draft.act(Act(pool.contract, app, move.action, move.private))
     draft.fund(purse)
     return draft.assemble()
 
 
-def draft_add(
-    context: Context,
-    app: CompiledApp,
-    pool: PoolPort,
-    purse: Purse,
-    *,
-    a: int,
-    b: int,
-) -> Assembled:
-    """The transaction that adds `a` and `b` to the reserves; the shares go to the purse.
+def adding(pool: PoolPort, a: int, b: int) -> Move:
+    """Pay in at most `a` and `b` for the most shares that they buy. Raises `InvalidInput`."""
+    quote = rules.quote_add(pool.state, a, b)
+    return Move(rules.ADD, quote.after, {pool.asset_a: quote.a, pool.asset_b: quote.b})
 
-    Raises `InvalidInput`, `InsufficientFunds`.
+
+def removing(pool: PoolPort, shares: int) -> Move:
+    """Burn shares for their part of both reserves. Raises `InvalidInput`."""
+    quote = rules.quote_remove(pool.state, shares)
+    return Move(rules.REMOVE, quote.after, {pool.contract.token: shares})
+
+
+def swapping(pool: PoolPort, give: App, amount: int, *, out: int | None = None) -> Move:
+    """Pay in `amount` units of `give` for the most of the other token, or for just `out`.
+
+    For more than the most no proof can be made. Raises `InvalidInput`.
     """
-    state = pool.state
-    wanted = {state.asset_a: a, state.asset_b: b}
-    act = Act(pool.contract, app, "add")
-    return _moved(context, act, pool, state.added(a, b), purse, wanted=wanted)
-
-
-def draft_remove(
-    context: Context,
-    app: CompiledApp,
-    pool: PoolPort,
-    purse: Purse,
-    *,
-    shares: int,
-) -> Assembled:
-    """The transaction that burns shares for their part of both reserves.
-
-    Raises `InvalidInput`, `InsufficientFunds`.
-    """
-    after = pool.state.removed(shares)
-    wanted = {pool.contract.token: shares}
-    act = Act(pool.contract, app, "remove")
-    return _moved(context, act, pool, after, purse, wanted=wanted)
-
-
-def draft_swap(
-    context: Context,
-    app: CompiledApp,
-    pool: PoolPort,
-    purse: Purse,
-    *,
-    give: App,
-    amount: int,
-    out: int,
-) -> Assembled:
-    """The transaction that gives `amount` units of `give` for `out` units of the other asset.
-
-    `out` is usually `pool.state.quote(give, amount)`; more than that no proof can be made for.
-    Raises `InvalidInput`, `InsufficientFunds`.
-    """
-    after = pool.state.swapped(give, amount, out)
-    act = Act(pool.contract, app, "swap")
-    return _moved(context, act, pool, after, purse, wanted={give: amount})
+    quote = pool.quote(give, amount)
+    after = quote.after
+    if out is not None:
+        more = out - quote.taken
+        after = (
+            replace(after, b=after.b - more)
+            if quote.side is Side.A
+            else replace(after, a=after.a - more)
+        )
+    return Move(rules.SWAP, after, {give: amount}, quote.private)

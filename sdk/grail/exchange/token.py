@@ -59,6 +59,6 @@ def draft_issue(
     draft = Draft(context)
     draft.spend(first)
     draft.pay(to, CARRIER, {contract.token: supply})
-    draft.act(Act(contract, app, ISSUE))
+    draft.act(Act(contract, app, ISSUE, args=(supply,)))
     draft.fund(purse)
     return draft.assemble()

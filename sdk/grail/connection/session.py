@@ -1,0 +1,292 @@
+"""From a draft to a published transaction: checked here, proven, voted for, signed, sent.
+
+Everything that asks somebody is here, as coroutines; what is asked for is decided in
+`grail.bridge` and `grail.exchange`, and whether it is correct in `grail.charms`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import anyio
+
+from grail import network_file
+from grail.apps.compiler import CompiledApp, compile_app
+from grail.apps.pool import Pool
+from grail.apps.token import Token
+from grail.apps.zkbtc import ZkBtc
+from grail.bitcoin.node import ALREADY_CONFIRMED, Node
+from grail.bitcoin.psbt import Psbt
+from grail.bitcoin.tx import Tx, verify_input
+from grail.charms.app import Contract
+from grail.charms.rules import CheckedTx
+from grail.connection.receipt import Receipt
+from grail.draft.assembled import Assembled, Context
+from grail.errors import Incorrect, InvalidInput, NodeError
+from grail.operators import evidence
+from grail.operators.client import Collected, collect
+from grail.operators.configuration import Configuration
+from grail.operators.evidence import Known
+from grail.operators.messages import Scope
+from grail.operators.signing_job import SigningJob
+from grail.operators.transport import Host, HttpTransport, Transport
+from grail.types import Txid
+from grail.wallet.account import Account
+from grail.wallet.coins import Coin
+from grail.wallet.ledger import Ledger
+
+FEE_RATE = 2
+"""sat/vB: above what every node relays; regtest has no other bidders."""
+
+Step = Callable[[str], None]
+
+
+class Apps:
+    """The project's own apps, compiled when first needed."""
+
+    def __init__(self) -> None:
+        self._compiled: dict[str, CompiledApp] = {}
+
+    def _get(self, app: type[ZkBtc | Pool | Token]) -> CompiledApp:
+        if app.__name__ not in self._compiled:
+            self._compiled[app.__name__] = compile_app(app)
+        return self._compiled[app.__name__]
+
+    @property
+    def zkbtc(self) -> CompiledApp:
+        """The token backed by the vault, and the Grail NFT."""
+        return self._get(ZkBtc)
+
+    @property
+    def pool(self) -> CompiledApp:
+        """The constant-product pool."""
+        return self._get(Pool)
+
+    @property
+    def token(self) -> CompiledApp:
+        """A plain token of fixed supply."""
+        return self._get(Token)
+
+    def all(self) -> tuple[CompiledApp, ...]:
+        """All three."""
+        return (self.zkbtc, self.token, self.pool)
+
+
+class Session:
+    """A network as seen from one user's side: its node, its operators, what the chain says."""
+
+    def __init__(
+        self,
+        network: network_file.NetworkFile,
+        configuration: Configuration,
+        node: Node,
+        transport: Transport,
+        apps: Apps,
+    ) -> None:
+        self.file = network
+        self.configuration = configuration
+        self.network = configuration.network
+        self.node = node
+        self.transport = transport
+        self.apps = apps
+        self.rate = FEE_RATE
+        self.receipts: list[Receipt] = []
+        self.zkbtc = Contract.parse(configuration.zkbtc)
+        bundles = [app.bundle for app in apps.all()]
+        self.ledger = Ledger(node, self.network, self.zkbtc, bundles)
+        self._lock = anyio.Lock()
+
+    @classmethod
+    async def open(cls, network: network_file.NetworkFile) -> Session:
+        """Open a running network and compare what its file says with its chain (threat D22).
+
+        Raises `Incorrect` when node, configuration, roster or zkBTC's key do not fit together.
+        """
+        configuration = Configuration.from_json(_read(network.configuration))
+        apps = await anyio.to_thread.run_sync(_compiled)
+        if apps.zkbtc.vk != configuration.zkbtc_vk:
+            raise Incorrect(
+                f"zkBTC's key: this SDK has {apps.zkbtc.vk.hex()}, the network "
+                f"{configuration.zkbtc_vk.hex()}",
+                hint="the network was started by another version",
+            )
+        operators = sorted(network.operators, key=lambda operator: operator.key)
+        transport = HttpTransport([Host(o.url, network.token) for o in operators])
+        session = cls(
+            network, configuration, Node(network.node_url, network.node_cookie), transport, apps
+        )
+        try:
+            await session.refresh()
+            session.check_roster()
+        except BaseException:
+            await session.close()
+            raise
+        return session
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self.node.aclose()
+        if isinstance(self.transport, HttpTransport):
+            await self.transport.aclose()
+
+    def check_roster(self) -> None:
+        """Raise `Incorrect` unless the operators in the network's file are the roster on chain."""
+        listed = sorted(operator.key for operator in self.file.operators)
+        if listed != list(self.context().roster.keys):
+            raise Incorrect(
+                "the operators in the network's file are not the roster that the chain names",
+                hint="do not use this network",
+            )
+
+    async def refresh(self) -> Context:
+        """Catch up with the chain; returns what a draft needs to know."""
+        async with self._lock:
+            await self.ledger.follow()
+        return self.context()
+
+    def context(self) -> Context:
+        """What a draft needs to know, as of the last `refresh`."""
+        return Context(
+            self.network, self.ledger.record, self.ledger.height + 1, self.ledger.bundles
+        )
+
+    def usable(self, script: bytes) -> list[Coin]:
+        """Coins at a script that the operators accept as inputs: confirmed, or quorum-signed."""
+        height = self.ledger.height + 1
+        return [c for c in self.ledger.coins(script) if c.spendable(height, unconfirmed=False)]
+
+    def vault(self) -> list[Coin]:
+        """The vault's coins: plain outputs at zkBTC's guarded addresses."""
+        found: list[Coin] = []
+        for roster in self.ledger.record.rosters:
+            script = self.context().guard(self.zkbtc, roster).script_pubkey
+            found += [coin for coin in self.usable(script) if not coin.charms]
+        return found
+
+    def scope(self) -> Scope:
+        """Who may sign now: the roster that the newest confirmed Grail NFT names."""
+        ports = [c for c in self.ledger.holders(self.zkbtc.nft) if c.height is not None]
+        if len(ports) != 1:
+            raise Incorrect(f"{len(ports)} Grail NFTs are on chain, expected one")
+        roster = self.context().roster
+        return Scope(
+            self.network.id,
+            ports[0].outpoint,
+            self.configuration.digest,
+            roster.keys,
+            roster.quorum,
+        )
+
+    # ---- the way of a transaction
+
+    async def complete(
+        self, what: str, assembled: Assembled, *accounts: Account, step: Step = lambda _: None
+    ) -> Receipt:
+        """Check, prove, have it signed, publish.
+
+        Raises `SpellIncorrect` when the operators would refuse (before any is asked),
+        `Unsatisfied` when a circuit does not hold, `Refused` and `QuorumNotReached` by the
+        operators' answers, `NodeError` when the node does not take it.
+        """
+        step("prove")
+        proven = await anyio.to_thread.run_sync(assembled.prove)
+        checked = proven.check() if proven.spell is not None else None
+        if checked is None or not checked.quorum_inputs:
+            tx = proven.signed_by(*accounts)
+            collected = None
+        else:
+            step("sign")
+            collected = await self.sign(proven, checked, *accounts)
+            tx = collected.tx
+        step("publish")
+        for index in range(len(tx.inputs)):
+            verify_input(tx, proven.spent_outputs, index)
+        await self.publish(tx)
+        receipt = receipt_of(what, proven, tx, collected)
+        self.receipts.append(receipt)
+        return receipt
+
+    async def sign(self, proven: Assembled, checked: CheckedTx, *accounts: Account) -> Collected:
+        """Have a proven transaction signed by the operators."""
+        request = await self.request(proven, *accounts)
+        leaves = {found.index: found.leaf for found in checked.quorum_inputs}
+        job = SigningJob.read(self.network, request, leaves)
+        return await collect(job, self.network, self.scope(), self.transport, publish=self.publish)
+
+    async def request(self, proven: Assembled, *accounts: Account) -> bytes:
+        """The signing request for a proven transaction: PSBT, bundles, evidence."""
+        previous = {
+            txin.outpoint.txid: await self.ledger.transaction(txin.outpoint.txid)
+            for txin in proven.tx.inputs
+        }
+        psbt = proven.psbt(previous, *accounts)
+        known = await self._known(psbt)
+        bundles = [bundle.serialize() for bundle in proven.bundles.values()]
+        return evidence.assemble(psbt, bundles, known).serialize()
+
+    async def _known(self, psbt: Psbt) -> Known:
+        transactions: dict[Txid, bytes] = {}
+        inclusions = {}
+        while True:
+            known = Known(transactions, inclusions, self.ledger.record.rosters)
+            absent = evidence.missing(psbt, known)
+            if not absent:
+                return known
+            for txid in absent:
+                transactions[txid] = (await self.ledger.transaction(txid)).serialize()
+                inclusion = self.ledger.inclusion(txid)
+                if inclusion is not None:
+                    inclusions[txid] = inclusion
+
+    async def publish(self, tx: Tx) -> None:
+        """Send a transaction; one that the node has already is fine. Raises `NodeError`."""
+        try:
+            await self.node.sendrawtransaction(tx.serialize())
+        except NodeError as exc:
+            if exc.code != ALREADY_CONFIRMED and "already" not in str(exc):
+                raise
+
+    async def mine(self, blocks: int = 1) -> int:
+        """Mine blocks on a regtest network; returns the new height. Raises `InvalidInput`."""
+        if self.network.chain.name != "regtest":
+            raise InvalidInput("blocks are mined on regtest only")
+        faucet = self.faucet()
+        await self.node.generatetodescriptor(blocks, faucet.script)
+        return (await self.refresh()).height - 1
+
+    def faucet(self) -> Account:
+        """The devnet's own wallet, which holds what was mined. Raises `InvalidInput`."""
+        return Account.load(self.file.folder / "faucet.json", self.network.chain)
+
+
+def receipt_of(what: str, proven: Assembled, tx: Tx, collected: Collected | None) -> Receipt:
+    """The receipt of a published transaction."""
+    absent: Mapping[str, str] = {}
+    if collected is not None:
+        report = collected.report
+        absent = {name: report.replies[name] for name in (*report.dead, *report.lying)}
+    return Receipt(
+        what,
+        tx.txid,
+        proven.fee,
+        tx.vsize,
+        proven.constraints,
+        proven.proving_seconds,
+        collected.seconds if collected else 0.0,
+        len(collected.signatures) if collected else 0,
+        absent,
+    )
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text()
+    except (OSError, UnicodeDecodeError) as exc:
+        raise Incorrect(f"{path}: {type(exc).__name__}") from exc
+
+
+def _compiled() -> Apps:
+    apps = Apps()
+    apps.all()
+    return apps
