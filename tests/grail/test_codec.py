@@ -150,7 +150,7 @@ def test_limits_are_exact():
         codec.decode(bytes.fromhex("4401020304"), max_bytes=4)
     largest = (1 << 8 * codec.MAX_INTEGER) - 1
     assert codec.decode(codec.encode(largest)) == largest
-    full = {number: 0 for number in range(codec.MAX_KEYS)}
+    full = dict.fromkeys(range(codec.MAX_KEYS), 0)
     assert codec.decode(codec.encode(full)) == full
 
 
@@ -175,7 +175,7 @@ UNWRITABLE = {
     "an integer of 1,025 bytes": 1 << 8 * 1024,
     "a lone surrogate": "\ud800",
     "a float inside": [{"a": [1, 0.5]}],
-    "4,097 keys": {number: 0 for number in range(4097)},
+    "4,097 keys": dict.fromkeys(range(4097), 0),
     "a list that holds itself": (itself := []),
 }
 itself.append(itself)
