@@ -225,9 +225,9 @@ def _field(value: Data) -> tuple[str, str]:
     match value:
         case [str() as name, str() as type_] if type_ in FIELD_TYPES:
             _name(name)
-            return name, type_
         case _:
             descriptor_invalid("kind: not a field [name, type]", got=value, expected=FIELD_TYPES)
+    return name, type_
 
 
 def _actions(value: Data, kinds: Mapping[int, Kind]) -> dict[int, Action]:

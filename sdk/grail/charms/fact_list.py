@@ -16,7 +16,7 @@ from typing import NoReturn, TypeAlias
 from grail import codec
 from grail.charms.app import TOKEN, App, Data
 from grail.charms.state import Kind
-from grail.errors import InvalidInput, SpellIncorrect
+from grail.errors import SpellIncorrect
 
 IN = 0
 OUT = 1
@@ -194,9 +194,10 @@ def _refs(values: Sequence[Data], shape: Shape) -> tuple[AppRef, ...]:
 
 
 def _ref(value: Data, shape: Shape) -> AppRef:
+    ref: AppRef
     match value:
-        case str() if value in (OWN, ZKBTC):
-            return value
+        case "t" | "zkbtc":
+            ref = str(value)
         case ["field", int() as kind, j, field]:
             if kind not in shape.kinds:
                 descriptor_invalid("appref: kind", got=value)
@@ -205,14 +206,12 @@ def _ref(value: Data, shape: Shape) -> AppRef:
             _below("appref: field", field, len(fields))
             if fields[field][1] != "id":
                 descriptor_invalid("appref: field is no id", got=fields[field][0])
-            return FieldRef(kind, j, field)
-        case ["app", "t", bytes() as identity, bytes() as vk]:
-            try:
-                return App(TOKEN, identity, vk)
-            except InvalidInput as exc:
-                descriptor_invalid(f"appref: {exc}")
+            ref = FieldRef(kind, j, field)
+        case ["app", "t", bytes() as identity, bytes() as vk] if len(identity) == len(vk) == 32:
+            ref = App(TOKEN, identity, vk)
         case _:
             descriptor_invalid("appref: unknown form", got=value)
+    return ref
 
 
 def _ref_to_cbor(arg: int | AppRef) -> Data:
