@@ -201,6 +201,12 @@ def r1cs_check(r1cs: bytes, wtns: bytes) -> int | None:
         return _native.r1cs_check(r1cs, wtns)
 
 
+def wtns_wires(wtns: bytes) -> tuple[int, ...]:
+    """All wires of a witness. Raises: DecodeError."""
+    with _mapped(InvalidInput):
+        return _integers(_native.wtns_wires(wtns))
+
+
 # ---------------------------------------------------------------------------------------- Groth16
 
 
@@ -263,7 +269,7 @@ class Prover:
 
 
 def vk_points(vk: bytes) -> tuple[int, ...]:
-    """Affine coordinates: alpha x y, then beta, gamma, delta (x0 x1 y0 y1 each), then the IC points.
+    """Affine coordinates: alpha x y; beta, gamma, delta (x0 x1 y0 y1 each); then the IC points.
 
     Raises: DecodeError.
     """

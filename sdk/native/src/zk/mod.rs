@@ -77,6 +77,13 @@ fn r1cs_check(py: Python<'_>, r1cs: PyBackedBytes, wtns: PyBackedBytes) -> PyRes
     })
 }
 
+/// All wires of a witness.
+#[pyfunction]
+fn wtns_wires<'py>(py: Python<'py>, wtns: PyBackedBytes) -> PyResult<Raw<'py>> {
+    let raw = outside(py, || Ok(joined(&wtns::parse(&wtns)?)))?;
+    Ok(PyBytes::new(py, &raw))
+}
+
 /// Proving key and verifying key, a function of circuit and seed.
 #[pyfunction]
 fn groth16_setup<'py>(
@@ -257,6 +264,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(poseidon_constants, module)?)?;
     module.add_function(wrap_pyfunction!(r1cs_info, module)?)?;
     module.add_function(wrap_pyfunction!(r1cs_check, module)?)?;
+    module.add_function(wrap_pyfunction!(wtns_wires, module)?)?;
     module.add_function(wrap_pyfunction!(groth16_setup, module)?)?;
     module.add_function(wrap_pyfunction!(groth16_verify, module)?)?;
     module.add_function(wrap_pyfunction!(groth16_verify_batch, module)?)?;
