@@ -44,11 +44,17 @@ class Coin:
 
 
 class Faucet:
-    """Pays regtest coins to whoever asks, and mines the blocks that confirm them."""
+    """Pays regtest coins to whoever asks, and mines the blocks that confirm them.
 
-    def __init__(self, node: Node, account: Account, folder: Path) -> None:
+    `reserved` is never spent: the grail outpoint, which only the deploy may take.
+    """
+
+    def __init__(
+        self, node: Node, account: Account, folder: Path, reserved: OutPoint | None = None
+    ) -> None:
         self.node = node
         self.account = account
+        self.reserved = reserved
         self._lock_file = folder / "faucet.lock"
 
     @classmethod
@@ -57,9 +63,9 @@ class Faucet:
         return cls(node, Account.create(folder / KEY_FILE, REGTEST), folder)
 
     @classmethod
-    def open(cls, node: Node, folder: Path) -> Faucet:
+    def open(cls, node: Node, folder: Path, reserved: OutPoint) -> Faucet:
         """The faucet of a running devnet. Raises `InvalidInput` when its key cannot be read."""
-        return cls(node, Account.load(folder / KEY_FILE, REGTEST), folder)
+        return cls(node, Account.load(folder / KEY_FILE, REGTEST), folder, reserved)
 
     async def mine(self, blocks: int = 1) -> list[BlockHash]:
         """Mine blocks; the reward is the faucet's. Raises `InvalidInput`."""
@@ -116,6 +122,8 @@ class Faucet:
             if coin.flag("coinbase") and height - coin.uint("height") + 1 < MATURITY:
                 continue
             outpoint = OutPoint(coin.txid("txid"), coin.uint("vout"))
+            if outpoint == self.reserved:
+                continue
             found.append(Coin(outpoint, TxOut(coin.sats("amount"), self.account.script)))
         return sorted(found, key=lambda coin: (-coin.held.sats, coin.outpoint))
 

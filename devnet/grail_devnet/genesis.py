@@ -8,6 +8,7 @@ publishes the Grail NFT, and every enclave takes the confirmed transaction on re
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import anyio
 
@@ -94,13 +95,23 @@ async def statuses(transport: Transport, operators: int) -> list[Status]:
     return [Status.from_fields(answer) for answer in answers]
 
 
+@dataclass(frozen=True, slots=True)
+class Deployed:
+    """The deploy transaction as it was sent, and what it cost to make."""
+
+    tx: Tx
+    fee: int
+    constraints: int
+    proving_seconds: float
+
+
 async def publish_deploy(
     node: Node,
     configuration: Configuration,
     app: CompiledApp,
     roster: Roster,
     funder: Account,
-) -> Tx:
+) -> Deployed:
     """Make, prove, sign and send the transaction that holds the Grail NFT.
 
     Raises `InvalidInput` when the grail outpoint is spent already.
@@ -116,7 +127,7 @@ async def publish_deploy(
     proven.check()
     tx = proven.signed_by(funder)
     await node.sendrawtransaction(tx.serialize())
-    return tx
+    return Deployed(tx, proven.fee, proven.constraints, proven.proving_seconds)
 
 
 async def record_deploy(

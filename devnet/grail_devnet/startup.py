@@ -6,18 +6,17 @@ operators start at once.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import secrets
-import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import anyio
 
 from grail.apps.zkapp import CompiledApp
-from grail.bitcoin.addresses import Roster
 from grail.bitcoin.network import REGTEST, Network
 from grail.bitcoin.node import Node
 from grail.bitcoin.spv import Header, PinnedHeader
@@ -73,9 +72,9 @@ class Started:
         url = f"http://127.0.0.1:{node_port}"
         async with Node(url, regtest.cookie(self.folder.node)) as node:
             self.progress("bitcoind")
-            binary = self.plan.bitcoind or await anyio.to_thread.run_sync(
-                bitcoind.find, self.progress
-            )
+            binary = self.plan.bitcoind
+            if binary is None:
+                binary = await anyio.to_thread.run_sync(bitcoind.find, self.progress)
             app, faucet = await self._node_and_app(node, binary, node_port)
             configuration = await self._configure(node, app, faucet)
             self.progress(f"{self.plan.operators} operators")
@@ -88,7 +87,11 @@ class Started:
             file = self._network_file(name, manager, node, host_ports, statuses)
             if self.plan.deploy:
                 self.progress("zkBTC")
-                await deploy(node, sockets, configuration, app, roster, faucet)
+                deployed = await genesis.publish_deploy(
+                    node, configuration, app, roster, faucet.account
+                )
+                await faucet.mine(configuration.network.k)
+                await genesis.record_deploy(node, sockets, configuration, app, deployed.tx)
             file.save()
         return file
 
@@ -104,29 +107,27 @@ class Started:
         self.backend.start(
             regtest.NAME, {"bitcoind": regtest.command(binary, self.folder.node, port)}
         )
-        apps: list[CompiledApp] = []
+        compiling = asyncio.create_task(anyio.to_thread.run_sync(zkbtc))
+        try:
+            faucet = await self._coins(node, binary)
+            self.progress("circuits")
+            return await compiling, faucet
+        except BaseException:
+            compiling.cancel()
+            raise
 
-        async def compile_app() -> None:
-            apps.append(await anyio.to_thread.run_sync(zkbtc))
-
-        async def prepare() -> Faucet:
-            await regtest.wait_until_up(
-                node,
-                lambda: self.backend.exit_code(f"{regtest.NAME}/bitcoind"),
-                lambda: self.backend.logs(regtest.NAME),
-            )
-            self.progress("coins")
-            faucet = Faucet.create(node, self.folder.path)
-            await faucet.mine(MATURITY + COINS)
-            coin = (await faucet.coins())[0]
-            await regtest.check_fit(node, binary, faucet.account, coin.outpoint, coin.held)
-            return faucet
-
-        # Not a task group: the first error must come out by itself, not in a group of one.
-        faucet = await prepare()
-        self.progress("circuits")
-        await compile_app()
-        return apps[0], faucet
+    async def _coins(self, node: Node, binary: Path) -> Faucet:
+        await regtest.wait_until_up(
+            node,
+            lambda: self.backend.exit_code(f"{regtest.NAME}/bitcoind"),
+            lambda: self.backend.logs(regtest.NAME),
+        )
+        self.progress("coins")
+        faucet = Faucet.create(node, self.folder.path)
+        await faucet.mine(MATURITY + COINS)
+        coin = (await faucet.coins())[0]
+        await regtest.check_fit(node, binary, faucet.account, coin.outpoint, coin.held)
+        return faucet
 
     async def _configure(self, node: Node, app: CompiledApp, faucet: Faucet) -> Configuration:
         """Fix the network: its outpoint is a coin of the faucet's, its first header genesis."""
@@ -144,6 +145,7 @@ class Started:
         return configuration
 
     def _start_operators(self, node: Node, ports: list[int]) -> None:
+        peers = [{"url": f"http://127.0.0.1:{port}", "token": self.token} for port in ports]
         for name, port in zip(self.names, ports, strict=True):
             socket, host = self.folder.socket(name), self.folder.host(name)
             body = {
@@ -152,6 +154,7 @@ class Started:
                 "token": self.token,
                 "node": {"url": node.url, "cookie": str(node.cookie)},
                 "configuration": str(self.folder.configuration),
+                "peers": peers,
             }
             write_private(host, json.dumps(body, indent=1).encode())
             enclave = python(
@@ -219,17 +222,3 @@ def zkbtc() -> CompiledApp:
     from grail.apps.zkbtc import compiled
 
     return compiled()
-
-
-async def deploy(
-    node: Node,
-    transport: Transport,
-    configuration: Configuration,
-    app: CompiledApp,
-    roster: Roster,
-    faucet: Faucet,
-) -> None:
-    """Publish the Grail NFT, bury it k deep, and show it to every enclave."""
-    tx = await genesis.publish_deploy(node, configuration, app, roster, faucet.account)
-    await faucet.mine(configuration.network.k)
-    await genesis.record_deploy(node, transport, configuration, app, tx)

@@ -29,6 +29,15 @@ MAX_SOCKET_PATH = 107
 
 
 @dataclass(frozen=True, slots=True)
+class Manager:
+    """The process that owns a network: its id, its start time, and whether it does nothing else."""
+
+    pid: int
+    started: int
+    daemon: bool
+
+
+@dataclass(frozen=True, slots=True)
 class StateFolder:
     """The folder of one devnet. `path` is absolute."""
 
@@ -52,14 +61,14 @@ class StateFolder:
         """The configuration of an operator's host, which holds the token."""
         return self.path / "hosts" / f"{operator}.json"
 
-    def manager(self) -> tuple[int, int] | None:
-        """Id and start time of the process that owns the network, if it lives."""
+    def manager(self) -> Manager | None:
+        """The process that owns the network, if it lives."""
         try:
             body = json.loads((self.path / MANAGER).read_text())
-            pid, started = int(body["pid"]), int(body["start_time"])
+            known = Manager(int(body["pid"]), int(body["start_time"]), body["daemon"] is True)
         except (OSError, ValueError, KeyError, TypeError):
             return None
-        return (pid, started) if start_time(pid) == started else None
+        return known if start_time(known.pid) == known.started else None
 
     def clear(self) -> None:
         """End what a dead manager may have left, and empty the folder.
@@ -87,7 +96,7 @@ class Claim:
     _lock: int = field(default=-1, repr=False)
 
     @classmethod
-    def take(cls, path: Path) -> Claim:
+    def take(cls, path: Path, *, daemon: bool = False) -> Claim:
         """Make the folder, or take over one whose manager is dead, emptied.
 
         Raises `InvalidInput` when a devnet runs there, or the folder is not private.
@@ -95,20 +104,17 @@ class Claim:
         _check_length(path)
         folder = StateFolder(private_folder(path).absolute())
         lock = os.open(folder.path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.fstat(lock).st_ino != folder.path.stat().st_ino:
-                raise FileNotFoundError
-        except (BlockingIOError, FileNotFoundError) as exc:
+        if not _locked(lock, folder.path):
             os.close(lock)
             raise InvalidInput(
                 f"a devnet is running already in {folder.path}",
                 hint="stop it with `grail devnet down`, or give this one another --name",
-            ) from exc
+            )
         claim = cls(folder, any(folder.path.iterdir()), lock)
         try:
             folder.clear()
-            manager = {"pid": os.getpid(), "start_time": start_time(os.getpid())}
+            pid = os.getpid()
+            manager = {"pid": pid, "start_time": start_time(pid), "daemon": daemon}
             write_private(folder.path / MANAGER, json.dumps(manager).encode())
             for name in ("sockets", "hosts", "logs", "wallets"):
                 private_folder(folder.path / name)
@@ -125,6 +131,15 @@ class Claim:
         self.folder.path.rmdir()
         os.close(self._lock)
         self._lock = -1
+
+
+def _locked(handle: int, path: Path) -> bool:
+    """Lock the folder; False when another holds it, or removed it while this one looked."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return os.fstat(handle).st_ino == path.stat().st_ino
+    except (BlockingIOError, FileNotFoundError):
+        return False
 
 
 def _check_length(path: Path) -> None:

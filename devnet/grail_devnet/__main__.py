@@ -1,0 +1,80 @@
+"""The manager of a devnet in the background: starts it, waits for a signal, ends it.
+
+`grail devnet up` runs `python -m grail_devnet`, which tells on its output, a line of JSON at a
+time, how far it is, and at last that it is ready or what went wrong. From then on it writes to its
+log. TERM and INT end the network in good order; kill -9 ends it too, by the kernel.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+from grail.errors import GrailError
+from grail_devnet.devnet import Devnet
+
+
+def main() -> int:
+    """Run one devnet until a signal comes."""
+    parser = argparse.ArgumentParser(prog="python -m grail_devnet", description=__doc__)
+    parser.add_argument("--name", required=True)
+    parser.add_argument("--folder", type=Path)
+    parser.add_argument("--operators", type=int, default=16)
+    parser.add_argument("--quorum", type=int, default=12)
+    parser.add_argument("--node-port", type=int)
+    parser.add_argument("--no-deploy", action="store_true")
+    options = parser.parse_args()
+    # Blocked, so that one that comes while the network starts ends it as soon as it is up.
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        devnet = Devnet(
+            options.name,
+            operators=options.operators,
+            quorum=options.quorum,
+            node_port=options.node_port,
+            deploy=not options.no_deploy,
+            folder=options.folder,
+            progress=lambda text: _tell(progress=text),
+            daemon=True,
+        )
+    except GrailError as exc:
+        _tell(error=type(exc).__name__, message=str(exc), hint=exc.hint)
+        return 1
+    except KeyboardInterrupt:
+        _tell(error="Unavailable", message="stopped while it started", hint="")
+        return 1
+    try:
+        _tell(ready=devnet.name, folder=str(devnet.folder.path))
+        _write_to_log(devnet.folder.path / "logs" / "manager.log")
+        signal.pause()
+    except KeyboardInterrupt:
+        pass
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        devnet.down()
+    return 0
+
+
+def _interrupt(_number: int, _frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _tell(**fields: str) -> None:
+    sys.stdout.write(json.dumps(fields) + "\n")
+    sys.stdout.flush()
+
+
+def _write_to_log(path: Path) -> None:
+    """From here on nobody reads the pipe: output and errors go to a file."""
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
+    os.dup2(handle, sys.stdout.fileno())
+    os.dup2(handle, sys.stderr.fileno())
+    os.close(handle)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

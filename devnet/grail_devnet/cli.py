@@ -1,0 +1,251 @@
+"""`grail devnet ...`: a network on this machine from the shell.
+
+`up` leaves a manager in the background; every other verb finds it by its state folder. Heavy
+imports stand inside the verbs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import subprocess
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from grail.commands.terminal import Json, emit, note, sats
+
+if TYPE_CHECKING:
+    from grail_devnet.devnet import Devnet
+    from grail_devnet.status import ProcessStatus, Status
+
+Name = Annotated[str | None, typer.Option("--name", help="Which devnet, where several run.")]
+Node = Annotated[
+    str, typer.Argument(help="operator-01 to operator-16, bitcoind, or operator-01/enclave.")
+]
+
+devnet = typer.Typer(
+    help="A network on this machine: a Bitcoin node and the operators.", no_args_is_help=True
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Add `devnet` to the `grail` command."""
+    app.add_typer(devnet, name="devnet")
+
+
+@devnet.command()
+def up(
+    *,
+    name: Annotated[str, typer.Option(help="What to call it.")] = "default",
+    operators: Annotated[int, typer.Option(help="How many operators.")] = 16,
+    quorum: Annotated[int, typer.Option(help="How many must sign.")] = 12,
+    node_port: Annotated[int | None, typer.Option(help="The node's RPC port; else any.")] = None,
+    deploy: Annotated[bool, typer.Option(help="Deploy zkBTC at once.")] = True,
+    as_json: Json = False,
+) -> None:
+    """Start a network in the background and return when it is ready."""
+    from grail.connection.progress import showing
+    from grail_devnet.processes import python
+
+    command = python("grail_devnet", "--name", name, "--operators", str(operators))
+    command += ["--quorum", str(quorum)]
+    if node_port is not None:
+        command += ["--node-port", str(node_port)]
+    if not deploy:
+        command.append("--no-deploy")
+    with (
+        subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            text=True,
+        ) as manager,
+        showing("devnet", operators + 7, shown=not as_json) as bar,
+    ):
+        try:
+            _follow(manager, bar)
+        except BaseException:
+            with contextlib.suppress(ProcessLookupError):
+                manager.send_signal(signal.SIGTERM)
+            manager.wait()
+            raise
+        # The manager lives on by itself: leaving the block must not wait for its end.
+        manager.returncode = 0
+    with _attach(name) as running:
+        _show(running.status(), as_json=as_json)
+
+
+@devnet.command()
+def status(*, name: Name = None, as_json: Json = False) -> None:
+    """Show the node, the operators and their processes."""
+    with _attach(name) as running:
+        _show(running.status(), as_json=as_json)
+
+
+@devnet.command()
+def logs(
+    node: Node,
+    *,
+    lines: Annotated[int, typer.Option("--lines", "-n", min=1, max=100_000)] = 40,
+    name: Name = None,
+    as_json: Json = False,
+) -> None:
+    """Show the last lines that an operator or the node wrote."""
+    with _attach(name) as running:
+        text = running.logs(node, lines)
+    emit({"node": node, "lines": text.splitlines()}, as_json=as_json, text=text)
+
+
+@devnet.command()
+def faucet(
+    address: Annotated[str, typer.Argument(help="A regtest address (bcrt1...).")],
+    amount: Annotated[int, typer.Argument(help="Sats.")] = 10_000_000,
+    *,
+    name: Name = None,
+    as_json: Json = False,
+) -> None:
+    """Pay regtest coins to an address, confirmed."""
+    with _attach(name) as running:
+        tx = running.faucet(address, amount)
+    value = {"txid": str(tx.txid), "address": address, "sats": amount}
+    emit(value, as_json=as_json, text=f"paid {sats(amount)} to {address} in {tx.txid}")
+
+
+@devnet.command()
+def mine(
+    blocks: Annotated[int, typer.Argument(help="How many.")] = 1,
+    *,
+    name: Name = None,
+    as_json: Json = False,
+) -> None:
+    """Mine blocks."""
+    with _attach(name) as running:
+        mined = running.mine(blocks)
+        height = running.node.getblockcount()
+    value = {"height": height, "blocks": [str(block) for block in mined]}
+    emit(value, as_json=as_json, text=f"mined {len(mined)}, height {height}")
+
+
+@devnet.command()
+def kill(node: Node, *, name: Name = None, as_json: Json = False) -> None:
+    """End an operator without warning. Its key is gone: it cannot come back."""
+    with _attach(name) as running:
+        running.kill(node)
+    emit({"killed": node}, as_json=as_json, text=f"killed {node}")
+
+
+@devnet.command()
+def pause(node: Node, *, name: Name = None, as_json: Json = False) -> None:
+    """Stop an operator where it stands."""
+    with _attach(name) as running:
+        running.pause(node)
+    emit({"paused": node}, as_json=as_json, text=f"paused {node}")
+
+
+@devnet.command()
+def resume(node: Node, *, name: Name = None, as_json: Json = False) -> None:
+    """Let a paused or cut operator go on."""
+    with _attach(name) as running:
+        running.resume(node)
+    emit({"resumed": node}, as_json=as_json, text=f"resumed {node}")
+
+
+@devnet.command()
+def cut(node: Node, *, name: Name = None, as_json: Json = False) -> None:
+    """Take an operator off the network, while its enclave goes on."""
+    with _attach(name) as running:
+        running.cut(node)
+    emit({"cut": node}, as_json=as_json, text=f"cut {node}")
+
+
+@devnet.command()
+def down(*, name: Name = None, as_json: Json = False) -> None:
+    """End a network, and whatever one that died has left."""
+    from grail.errors import Unavailable
+    from grail.network_file import find, folder_of
+    from grail_devnet.devnet import end_network
+    from grail_devnet.state import StateFolder
+
+    chosen = name
+    if chosen is None:
+        try:
+            chosen = find().name
+        except Unavailable:
+            chosen = "default"  # one that died is not found; its folder may be there
+    folder = StateFolder(folder_of(chosen))
+    if not folder.path.exists():
+        raise Unavailable(f"no devnet {chosen!r}", hint="grail devnet up starts one")
+    end_network(folder)
+    emit({"down": chosen}, as_json=as_json, text=f"devnet {chosen} is down")
+
+
+def _attach(name: str | None) -> Devnet:
+    from grail_devnet.devnet import Devnet
+
+    return Devnet.attach(name)
+
+
+def _follow(manager: subprocess.Popen[str], bar: object) -> None:
+    """Show how far the manager is; return when it is ready, raise what it says."""
+    from grail.errors import InvalidInput, NodeUnfit, Unavailable
+
+    assert manager.stdout is not None
+    assert callable(bar)
+    said: list[str] = []
+    for line in manager.stdout:
+        try:
+            told = json.loads(line)
+        except ValueError:
+            said.append(line.rstrip())
+            continue
+        if "progress" in told:
+            bar(told["progress"])
+        elif "ready" in told:
+            return
+        else:
+            known = {kind.__name__: kind for kind in (InvalidInput, NodeUnfit)}
+            raise known.get(told["error"], Unavailable)(told["message"], hint=told["hint"])
+    tail = said[-1] if said else "it said nothing"
+    raise Unavailable(f"the devnet's manager ended: {tail}")
+
+
+def _show(status: Status, *, as_json: bool) -> None:
+    emit(status.to_json(), as_json=as_json, text=lambda: _table(status))
+    silent = [operator.name for operator in status.operators if operator.error]
+    if silent and not as_json:
+        note(f"no answer from {', '.join(silent)}")
+
+
+def _table(status: Status) -> str:
+    count = f"{len(status.operators)} operators, quorum {status.quorum}"
+    lines = [
+        f"devnet {status.name}: {count}, {status.processes} processes, {_mb(status.memory)}",
+        f"  {status.isolation}",
+        f"  folder {status.folder}",
+        "",
+        _row("name", "height", "epoch", "enclave", "host", "address"),
+    ]
+    node = status.node
+    lines.append(_row("bitcoind", node.height, "", _cell(node.process), "", node.url))
+    for operator in status.operators:
+        cells = (_cell(operator.enclave), _cell(operator.host))
+        lines.append(_row(operator.name, operator.height, operator.epoch, *cells, operator.url))
+    return "\n".join(lines)
+
+
+def _row(name: str, height: object, epoch: object, *cells: str) -> str:
+    numbers = "".join(f"{'-' if value is None else value:>7}" for value in (height, epoch))
+    enclave, host, address = cells
+    return f"{name:<14}{numbers}  {enclave:<16}{host:<16}{address}"
+
+
+def _cell(process: ProcessStatus) -> str:
+    return f"{process.state} {_mb(process.memory)}"
+
+
+def _mb(size: int) -> str:
+    return f"{size / 1e6:.0f} MB"

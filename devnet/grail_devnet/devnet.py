@@ -1,0 +1,260 @@
+"""A network on your machine in one line.
+
+    with Devnet() as net:
+        net.faucet(address, 1_000_000)
+
+`Devnet(...)` starts a network that ends with this process; `attach` finds one that another process
+runs, such as `grail devnet up`. All calls are plain ones and work inside a notebook.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import time
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from grail.apps.zkapp import CompiledApp
+from grail.bitcoin.addresses import Roster
+from grail.bitcoin.node import Node, NodeSync
+from grail.bitcoin.tx import Tx
+from grail.connection.progress import showing
+from grail.crypto.schnorr import NUMS
+from grail.errors import Unavailable
+from grail.network_file import FILE, NetworkFile, find, folder_of, load, start_time
+from grail.operators.configuration import Configuration
+from grail.portal import Portal
+from grail.types import BlockHash
+from grail_devnet import genesis, status
+from grail_devnet.enclave_socket import SocketTransport
+from grail_devnet.faucet import Faucet
+from grail_devnet.genesis import Deployed
+from grail_devnet.processes import KILL_SECONDS, Process, ProcessBackend
+from grail_devnet.startup import Plan, Progress, Started, zkbtc
+from grail_devnet.state import Claim, StateFolder
+from grail_devnet.status import Status
+
+DOWN_SECONDS = 10.0
+"""How long a manager may take to end its network before its processes are killed under it."""
+
+
+class Devnet:
+    """A running network: 16 operators (two processes each), a Bitcoin node, a faucet.
+
+    `file` tells clients where everything is, `node` is the Bitcoin node, `backend` starts and
+    stops processes by name.
+    """
+
+    def __init__(
+        self,
+        name: str | None = None,
+        *,
+        operators: int = 16,
+        quorum: int = 12,
+        deploy: bool = True,
+        node_port: int | None = None,
+        bitcoind: Path | None = None,
+        folder: Path | None = None,
+        progress: Progress | None = None,
+        daemon: bool = False,
+    ) -> None:
+        """Start a network, and return when it signs.
+
+        Without a name it gets one of its own; `folder` is for those who keep state elsewhere;
+        `daemon` says that this process serves the network alone and may be ended with it.
+        Raises `InvalidInput` when one of that name runs, `NodeUnfit` or `Unavailable` when
+        something cannot start; nothing is left behind then.
+        """
+        name = name or f"py-{os.getpid()}-{secrets.token_hex(3)}"
+        plan = Plan(operators, quorum, deploy, node_port, bitcoind)
+        claim = Claim.take(folder or folder_of(name), daemon=daemon)
+        backend = ProcessBackend(claim.folder.path)
+        self._portal = Portal()
+        self._end: Callable[[], object] = weakref.finalize(self, _end, claim, backend, self._portal)
+        try:
+            with showing("devnet", plan.operators + 7, shown=progress is None) as bar:
+                say = progress or bar
+                if claim.stale:
+                    say("clearing away a devnet that ended without `down`")
+                started = Started(plan, claim.folder, backend, say)
+                manager = (os.getpid(), start_time(os.getpid()) or 0)
+                file = self._portal.call(started.run, name, manager)
+        except BaseException:
+            self._end()
+            raise
+        self._open(file, backend)
+
+    def _open(self, file: NetworkFile, backend: ProcessBackend) -> None:
+        self.file = file
+        self.folder = StateFolder(file.folder)
+        self.backend = backend
+        self.configuration = Configuration.from_json(file.configuration.read_text())
+        self.node = NodeSync(Node(file.node_url, file.node_cookie), self._portal)
+
+    @classmethod
+    def attach(cls, name: str | None = None, *, folder: Path | None = None) -> Self:
+        """The running network of that name, or the only one.
+
+        Raises `Unavailable` where none runs, `InvalidInput` where a name is needed.
+        """
+        file = load(folder) if folder else find(name)
+        if not file.running:
+            raise Unavailable(f"devnet {file.name!r} is not running", hint="grail devnet up")
+        self = cls.__new__(cls)
+        self._portal = Portal()
+        backend = ProcessBackend.attach(file.folder)
+        self._end = weakref.finalize(self, _detach, backend, self._portal)
+        self._open(file, backend)
+        return self
+
+    def __repr__(self) -> str:
+        """Name, size, and what it is not (D16)."""
+        count = len(self.file.operators)
+        return f"<Devnet {self.file.name}: {count} operators, {status.ISOLATION}>"
+
+    @property
+    def name(self) -> str:
+        """The name under which `grail.connect` finds it."""
+        return self.file.name
+
+    def status(self) -> Status:
+        """Node, operators, processes and their memory, as they are now."""
+        return self._portal.call(self._status)
+
+    async def _status(self) -> Status:
+        network = self.configuration.network
+        return await status.gather(
+            self.file, network.id, self.configuration.quorum, self.node.inner, self.processes()
+        )
+
+    def processes(self) -> list[Process]:
+        """Every process of the network: the node's, and two for each operator."""
+        return self.backend.processes()
+
+    def logs(self, name: str, lines: int = 40) -> str:
+        """The last lines that a node or operator wrote. Raises `InvalidInput` for a stranger."""
+        return self.backend.logs(name, lines)
+
+    def faucet(self, address: str, sats: int, *, confirm: bool = True) -> Tx:
+        """Pay sats to an address; with `confirm` they are in a block on return.
+
+        Raises `InvalidInput` for an address of another chain or an amount below dust.
+        """
+        return self._portal.call(self._faucet().pay, [(address, sats)], confirm=confirm)
+
+    def mine(self, blocks: int = 1) -> list[BlockHash]:
+        """Mine blocks. Raises `InvalidInput`."""
+        return self._portal.call(self._faucet().mine, blocks)
+
+    def _faucet(self) -> Faucet:
+        reserved = self.configuration.network.grail_outpoint
+        return Faucet.open(self.node.inner, self.file.folder, reserved)
+
+    def kill(self, name: str) -> None:
+        """End an operator (or `operator-01/enclave` alone) without warning: kill -9."""
+        self.backend.kill(name)
+
+    def pause(self, name: str) -> None:
+        """Stop an operator where it stands; `resume` lets it go on."""
+        self.backend.pause(name)
+
+    def resume(self, name: str) -> None:
+        """Let a paused or cut operator go on."""
+        self.backend.resume(name)
+
+    def cut(self, name: str) -> None:
+        """Take an operator off the network, while its enclave goes on. `resume` mends it."""
+        self.backend.cut(name)
+
+    def deploy(self, app: CompiledApp | None = None) -> Deployed:
+        """Deploy zkBTC on a network started with `deploy=False`. Raises `InvalidInput`."""
+        return self._portal.call(self._deploy, app or zkbtc())
+
+    async def _deploy(self, app: CompiledApp) -> Deployed:
+        sockets = SocketTransport([operator.socket for operator in self.file.operators])
+        keys = tuple(operator.key for operator in self.file.operators)
+        roster = Roster(0, keys, self.configuration.quorum, NUMS)
+        node, faucet = self.node.inner, self._faucet()
+        deployed = await genesis.publish_deploy(
+            node, self.configuration, app, roster, faucet.account
+        )
+        await faucet.mine(self.configuration.network.k)
+        await genesis.record_deploy(node, sockets, self.configuration, app, deployed.tx)
+        return deployed
+
+    def down(self) -> None:
+        """End the network: no process and no state stay. Raises `Unavailable` naming what would.
+
+        An attached network is ended too, whoever started it.
+        """
+        self._end()
+        if self.file.manager[0] != os.getpid():
+            end_network(self.folder)
+
+    def close(self) -> None:
+        """Let go of an attached network, which runs on; one of this process's own ends."""
+        self._end()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def end_network(folder: StateFolder) -> None:
+    """End the network in a folder from outside its manager, and remove what it leaves.
+
+    A manager that is somebody's program (a notebook, a test) lives on; only its network ends.
+    Raises `Unavailable` naming what could not be ended.
+    """
+    known = folder.manager()
+    if known is not None and not known.daemon:
+        left = ProcessBackend.attach(folder.path)
+        left.stop()
+        left.close()
+        (folder.path / FILE).unlink(missing_ok=True)
+        return
+    if known is not None:
+        manager = Process("manager", known.pid, known.started, "")
+        manager.signal(signal.SIGTERM)
+        if not _gone(manager, DOWN_SECONDS):
+            manager.signal(signal.SIGKILL)  # the kernel then kills its children
+            if not _gone(manager, KILL_SECONDS):
+                raise Unavailable(f"the manager (process {manager.pid}) could not be ended")
+    if folder.path.exists():
+        Claim.take(folder.path).release()
+
+
+def _gone(process: Process, seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while process.alive:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def _end(claim: Claim, backend: ProcessBackend, portal: Portal) -> None:
+    """End a network of this process; also called when the object is dropped, and at exit."""
+    try:
+        backend.stop()
+    finally:
+        backend.close()
+        portal.close()
+        claim.release()
+
+
+def _detach(backend: ProcessBackend, portal: Portal) -> None:
+    backend.close()
+    portal.close()

@@ -1,0 +1,63 @@
+"""The `grail` command: collects the verbs of its parts and turns errors into one line.
+
+Verbs of the SDK are modules of `grail.commands`; other packages add theirs by an entry point of
+the group `grail.commands`, as the devnet does. A part that is missing is not an error: the SDK
+works without a devnet.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import pkgutil
+from collections.abc import Callable, Iterator
+from importlib.metadata import entry_points
+
+import typer
+
+from grail import commands
+from grail.commands.terminal import errors_in_one_line
+
+GROUP = "grail.commands"
+
+UNINSTALLED = ("grail_devnet.cli",)
+"""Parts that are asked by name where the packages are used from their source folder."""
+
+Register = Callable[[typer.Typer], None]
+
+
+def build() -> typer.Typer:
+    """The command with all verbs that can be found."""
+    app = typer.Typer(
+        name="grail",
+        help="Build zk-apps on Bitcoin, and run a network of operators on your machine.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,  # locals of a frame may hold secrets (threat D6)
+        rich_markup_mode=None,
+    )
+    for register in parts():
+        register(app)
+    return app
+
+
+def parts() -> Iterator[Register]:
+    """The `register` functions of all parts, the SDK's first."""
+    for found in sorted(pkgutil.iter_modules(commands.__path__), key=lambda module: module.name):
+        module = importlib.import_module(f"{commands.__name__}.{found.name}")
+        register = getattr(module, "register", None)
+        if register is not None:
+            yield register
+    registered = {point.module: point for point in entry_points(group=GROUP)}
+    for point in registered.values():
+        yield point.load()
+    for name in UNINSTALLED:
+        package = name.partition(".")[0]
+        if name not in registered and importlib.util.find_spec(package) is not None:
+            yield importlib.import_module(name).register
+
+
+def main() -> None:
+    """Run the command."""
+    with errors_in_one_line():
+        build()()
