@@ -28,6 +28,8 @@ from grail.bitcoin.spv import COINBASE_MATURITY, is_coinbase
 from grail.bitcoin.tx import SEQUENCE, TxIn
 from grail.charms import rules as spell_rules
 from grail.charms import spell as spells
+from grail.charms.classify import ROW
+from grail.charms.descriptor import Name
 from grail.charms.rules import CheckedTx, Prevout
 from grail.errors import DecodeError, GrailError, InvalidInput, Refused, SpellIncorrect
 from grail.operators.certificates import Decision, check_decision
@@ -58,7 +60,6 @@ LOCKTIME_THRESHOLD = 500_000_000
 """Below it nLockTime is a height (consensus)."""
 HEIGHT_WINDOW = 3
 """How far below the tip nLockTime may lie when an action uses it (step 15)."""
-HEIGHT_FACT = 11
 MAX_INPUTS = 128
 """Inputs of one transaction: 20 of the vault, rows and ports of a few contracts, payers."""
 ANNEX = 0x50
@@ -337,6 +338,7 @@ class SpellCorrectRule:
             raise refused(exc) from exc
         if not checked.quorum_inputs:
             raise Refused("UnknownGuard", "no input is the quorum's to sign", got="0 inputs")
+        self._check_setups(case, checked)
         for spend in checked.quorum_inputs:
             if checked.tx.inputs[spend.index].witness:
                 raise Refused(
@@ -346,6 +348,20 @@ class SpellCorrectRule:
                     expected="none",
                 )
         return checked
+
+    def _check_setups(self, case: Case, checked: CheckedTx) -> None:
+        """The configuration may refuse keys of a single party on any chain."""
+        if case.anchors.configuration.single_party:
+            return
+        for contract in checked.contracts:
+            bundle = case.got(Spent).bundles.get(contract.contract.vk)
+            if bundle is not None and bundle.setup.single_party:
+                raise Refused(
+                    "SingleParty",
+                    f"the keys of {contract.contract}",
+                    got="one party",
+                    expected="several",
+                )
 
 
 class DepositRule:
@@ -358,7 +374,7 @@ class DepositRule:
         heights, checked = case.got(Placed).heights, case.got(CheckedTx)
         found = []
         for spend in checked.quorum_inputs:
-            if spend.kind != "row":
+            if spend.role != ROW:
                 continue
             height = heights[spend.index]
             depth = 0 if height is None else case.anchors.next_height - height
@@ -389,7 +405,7 @@ class OutputRule:
         except SpellIncorrect as exc:
             raise refused(exc) from exc
         for index, output in enumerate(checked.tx.outputs):
-            if output.script[:1] == b"\x6a" and index >= len(checked.spell.outs):
+            if output.script[:1] == b"\x6a" and index >= checked.n_outs:
                 continue
             try:
                 check_payable(output)
@@ -436,10 +452,10 @@ class HeightRule:
         checked, tip = case.got(CheckedTx), case.anchors.tip.height
         locktime = checked.tx.locktime
         shown = any(
-            fact.number == HEIGHT_FACT
+            fact.number == Name.HEIGHT
             for contract in checked.contracts
-            if contract.action is not None
-            for fact in contract.action.facts
+            if contract.statement is not None
+            for fact in contract.statement.action.facts
         )
         least = tip - HEIGHT_WINDOW if shown else 0
         if locktime >= LOCKTIME_THRESHOLD or not least <= locktime <= tip:

@@ -237,9 +237,8 @@ class Enclave:
         rules_for = self._scope()
         if self._acceptor is None or self._acceptor.scope != rules_for:
             raise Refused("ViewStale", "the record changed", expected="the deploy again")
-        spent = [checked.tx.inputs[spend.index].outpoint for spend in checked.quorum_inputs]
-        name = family(self._configuration.network.id, checked.tx, len(checked.spell.outs))
-        proposal = Proposal(name, tuple(sorted(spent)), checked.tx.txid, raw)
+        name = family(self._configuration.network.id, checked.tx, checked.n_outs)
+        proposal = Proposal(name, tuple(sorted(checked.guarded)), checked.tx.txid, raw)
         settled = case.got(Spent).history.settled(self._configuration.network.k)
         if settled:
             self._acceptor.forget(settled)
