@@ -110,6 +110,33 @@ async def gather_signatures(
     return signatures
 
 
+async def finish(
+    job: SigningJob,
+    decision: Decision,
+    scope: Scope,
+    transport: Transport,
+    limits: Limits | None = None,
+) -> Tx:
+    """The finished transaction of a decision that is there already, whoever made it.
+
+    Raises `QuorumNotReached`, or `InvalidInput` when its inputs' leaves are not known.
+    """
+
+    async def passed_on(_decision: Decision, _other: Proposal) -> None:
+        """A decision is final: finishing it meets no other."""
+
+    coordinator = Coordinator(
+        scope,
+        transport,
+        lambda _body: job.proposal,
+        passed_on,
+        limits or Limits(),
+        Report(),
+        SystemRandom(),
+    )
+    return job.finalised(await gather_signatures(coordinator, job, decision))
+
+
 async def pass_on(
     coordinator: Coordinator,
     network: Network,

@@ -428,6 +428,8 @@ class Coordinator:
         """The verdict on an answer, a text that says more, and whether it was the last needed."""
         if isinstance(said, DecodeError):
             return LIED, f"unreadable answer: {said}", False
+        if isinstance(said, Refused):
+            return REFUSED, str(said), False
         if isinstance(said, GrailError):
             return SILENT, str(said), False
         try:

@@ -118,7 +118,7 @@ class SigningJob:
             quorum = {index: QuorumLeaf.of(leaf) for index, leaf in sorted(leaves.items())}
         if quorum and sorted(quorum) != guarded:
             raise InvalidInput(f"request: leaves for {sorted(quorum)}, expected {guarded}")
-        return cls(proposal, tx, _prevouts(psbt, request), quorum)
+        return cls(proposal, tx, spent_outputs(psbt, request), quorum)
 
     def check(self, key: XOnlyKey, signed: Signatures) -> dict[int, bytes]:
         """One operator's signatures by input, once all are there and verify.
@@ -160,7 +160,7 @@ def _psbt_leaves(psbt: Psbt, guarded: Sequence[int]) -> dict[int, QuorumLeaf]:
     return found if len(found) == len(guarded) else {}
 
 
-def _prevouts(psbt: Psbt, request: SigningRequest) -> tuple[TxOut, ...]:
+def spent_outputs(psbt: Psbt, request: SigningRequest) -> tuple[TxOut, ...]:
     """What each input spends, from the PSBT or else from the evidence. Raises `InvalidInput`."""
     evidence: dict[Txid, Tx] = {}
     if not all(_holds_prevout(known) for known in psbt.inputs):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -10,10 +11,13 @@ from typing import Protocol, Self
 import anyio
 import httpx
 
-from grail.errors import DecodeError, TooLarge, Unavailable
+from grail.errors import DecodeError, GrailError, Refused, TooLarge, Unavailable
 from grail.operators.frames import MAX_FRAME, Frame, Reply
 
 CBOR = "application/cbor"
+
+MAX_PROBLEM = 4_096
+"""Bytes of a host's own JSON answer."""
 
 
 class Transport(Protocol):
@@ -22,7 +26,8 @@ class Transport(Protocol):
     async def ask(self, operator: int, frame: Frame) -> Reply:
         """An operator's reply to a frame; refusals come back as replies, unverified.
 
-        Raises `Unavailable` when there is none, `DecodeError` when it cannot be read.
+        Raises `Unavailable` when there is none, `Refused` when its host would not pass the frame
+        on, `DecodeError` when the reply cannot be read.
         """
 
 
@@ -57,7 +62,7 @@ class HttpTransport:
         return f"HttpTransport({len(self.hosts)} hosts)"
 
     async def ask(self, operator: int, frame: Frame) -> Reply:
-        """Post the frame to /v1/<kind>. Raises `Unavailable` or `DecodeError`."""
+        """Post the frame to /v1/<kind>. Raises `Unavailable`, `Refused` or `DecodeError`."""
         host = self.hosts[operator]
         headers = {"Authorization": f"Bearer {host.token}", "Content-Type": CBOR}
         try:
@@ -70,8 +75,7 @@ class HttpTransport:
         except (httpx.HTTPError, httpx.InvalidURL) as exc:
             raise Unavailable(f"host {host.url}: {type(exc).__name__} {exc}".rstrip()) from exc
         if response.status_code != httpx.codes.OK:
-            text = raw[:300].decode(errors="replace")
-            raise Unavailable(f"host {host.url}: HTTP {response.status_code}: {text}")
+            raise _refusal(host.url, response.status_code, raw)
         if response.headers.get("content-type", "").partition(";")[0] != CBOR:
             raise DecodeError(f"host {host.url}: the answer is no CBOR")
         return Reply.parse(raw)
@@ -90,6 +94,18 @@ class HttpTransport:
         traceback: TracebackType | None,
     ) -> None:
         await self.aclose()
+
+
+def _refusal(url: str, status: int, raw: bytes) -> GrailError:
+    """What a host says on its own account: its word alone, so it counts as a refusal of one."""
+    try:
+        said = json.loads(raw[:MAX_PROBLEM])
+        error, message = str(said["error"])[:60], str(said["message"])[:500]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return Unavailable(f"host {url}: HTTP {status}")
+    if status == httpx.codes.CONFLICT:
+        return Refused(error, message)
+    return Unavailable(f"host {url}: HTTP {status}: {error}: {message}")
 
 
 async def _read(response: httpx.Response, url: str) -> bytes:

@@ -1,0 +1,110 @@
+"""Start an operator's host: `python -m grail_host --config FILE`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import sys
+from collections.abc import AsyncIterator
+from importlib.metadata import version
+from pathlib import Path
+
+import uvicorn
+from starlette.applications import Starlette
+
+from grail.bitcoin.node import Node
+from grail.errors import GrailError, InvalidInput
+from grail.operators.configuration import Configuration
+from grail.operators.transport import Host
+from grail_host.api import Api
+from grail_host.application import application
+from grail_host.finisher import Finisher
+from grail_host.follower import Follower
+from grail_host.link import Link
+from grail_host.prechecks import Prechecks
+from grail_host.quota import Quota
+from grail_host.settings import LOOPBACK, Settings, read_settings
+
+MAX_CONNECTIONS = 256
+"""At once; more are answered with 503."""
+
+IDLE_SECONDS = 30
+"""For a connection that is kept open between requests."""
+
+
+def build(settings: Settings) -> Starlette:
+    """The whole host, ready to serve. Raises `InvalidInput`."""
+    try:
+        configuration = Configuration.from_json(Path(settings.configuration).read_text("utf-8"))
+    except OSError as exc:
+        raise InvalidInput(f"configuration {settings.configuration}: {exc.strerror}") from exc
+    node = Node(settings.node.url, settings.node.cookie)
+    link = Link(Path(settings.socket))
+    follower = Follower(node, link)
+    finisher = Finisher(
+        node,
+        link,
+        configuration.network,
+        [Host(peer.url, peer.token) for peer in settings.peers],
+        settings.finish_after,
+    )
+    quota = Quota(settings.requests, settings.megabytes * 1_000_000)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        following = asyncio.create_task(follower.run())
+        try:
+            yield
+        finally:
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
+            await finisher.aclose()
+            await link.aclose()
+            await node.aclose()
+
+    api = Api(link, follower, Prechecks(node), quota, finisher)
+    return application(
+        api.endpoints(),
+        port=settings.port,
+        token=settings.token,
+        version=version("grail-pro"),
+        lifespan=lifespan,
+    )
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Serve until told to stop; 2 when the settings cannot be used."""
+    parser = argparse.ArgumentParser(prog="grail_host", description="an operator's host")
+    parser.add_argument("--config", type=Path, required=True, help="the host's settings (JSON)")
+    given = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    # A line for each request to the node would drown the log, and costs time on 16 hosts.
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    try:
+        settings = read_settings(given.config)
+        app = build(settings)
+    except GrailError as exc:
+        print(f"grail_host: {exc}", file=sys.stderr)  # noqa: T201 -- the log is not set up for people
+        return 2
+    uvicorn.run(
+        app,
+        host=LOOPBACK,
+        port=settings.port,
+        loop="asyncio",
+        http="h11",
+        ws="none",
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        limit_concurrency=MAX_CONNECTIONS,
+        timeout_keep_alive=IDLE_SECONDS,
+        timeout_graceful_shutdown=2,
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

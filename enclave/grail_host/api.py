@@ -1,0 +1,214 @@
+"""The host's HTTP API: frames in CBOR for the enclave, a status in JSON, its own description.
+
+Each path is one `Endpoint`; the routes and the OpenAPI description are both made from that list, so
+they cannot differ. Whatever is sent here ends in an answer of bounded size within bounded time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import msgspec
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from grail.errors import DecodeError, GrailError, InvalidInput, Refused, TooLarge, Unavailable
+from grail.operators import frames
+from grail.operators.frames import MAX_FRAME, Frame, Reply, Status
+from grail_host.finisher import Finisher
+from grail_host.follower import Follower
+from grail_host.link import Link
+from grail_host.prechecks import Prechecks
+from grail_host.problem import problem
+from grail_host.quota import Quota
+
+CBOR = "application/cbor"
+JSON = "application/json"
+
+BODY_SECONDS = 20.0
+"""For a whole body to arrive, however slowly it is sent."""
+
+log = logging.getLogger("grail_host")
+
+SUMMARIES = {
+    frames.STATUS: "What the enclave says of itself.",
+    frames.FIRST_ROSTER_SIGN: "Sign the first roster.",
+    frames.FIRST_ROSTER_ACCEPT: "Accept the first roster, signed by all its members.",
+    frames.RECORD: "Put the confirmed deploy on record.",
+    frames.VOTE: "Vote for a transaction at the fast ballot.",
+    frames.OPEN: "Open a round for a transaction.",
+    frames.PROMISE: "Promise an opened ballot.",
+    frames.BALLOT: "Vote in a ballot, on a certificate of promises.",
+    frames.SIGN: "Sign a decided transaction.",
+    frames.BODY: "The signing request behind a family.",
+}
+"""The frames that are relayed. Headers are the host's own business."""
+
+CHECKED = (frames.VOTE, frames.OPEN, frames.PROMISE)
+"""Frames before which the host looks at its node: they can take a guarded output."""
+
+
+class HostStatus(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How the host, its enclave and its node are; without secrets."""
+
+    enclave: str
+    key: str | None = None
+    network: str | None = None
+    configuration: str | None = None
+    height: int | None = None
+    best: str | None = None
+    rank: int | None = None
+    epoch: int | None = None
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """One path: how it is called, what it takes and gives, and the function behind it."""
+
+    method: str
+    path: str
+    name: str
+    summary: str
+    handler: Callable[[Request], Awaitable[Response]]
+    takes: str | None = None
+    gives: str = JSON
+    result: type[msgspec.Struct] | None = None
+
+
+@dataclass(frozen=True)
+class Api:
+    """The handlers, over the parts that do the work."""
+
+    link: Link
+    follower: Follower
+    prechecks: Prechecks
+    quota: Quota
+    finisher: Finisher
+
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """Every path that is served, the description's own apart."""
+        status = Endpoint(
+            "GET",
+            "/v1/status",
+            "getStatus",
+            "How the host and its enclave are.",
+            self.status,
+            result=HostStatus,
+        )
+        relays = tuple(
+            Endpoint(
+                "POST",
+                f"/v1/{kind}",
+                "post" + "".join(part.title() for part in kind.replace("/", "_").split("_")),
+                summary,
+                self._relay(kind),
+                takes=CBOR,
+                gives=CBOR,
+            )
+            for kind, summary in SUMMARIES.items()
+        )
+        return (status, *relays)
+
+    async def status(self, _request: Request) -> Response:
+        """Ask the enclave; a dead one is a status too."""
+        try:
+            found = Status.from_fields((await self.link.ask(Frame(frames.STATUS))).unwrap())
+        except GrailError as exc:
+            told = HostStatus(f"down: {exc}")
+        else:
+            told = HostStatus(
+                "up",
+                str(found.key),
+                found.network.hex(),
+                found.configuration.hex(),
+                found.best.height,
+                str(found.best.hash),
+                found.index,
+                found.epoch,
+            )
+        return Response(msgspec.json.encode(told), media_type=JSON)
+
+    def _relay(self, kind: str) -> Callable[[Request], Awaitable[Response]]:
+        async def relay(request: Request) -> Response:
+            try:
+                raw = await self._body(request)
+                return Response(await self._relayed(kind, raw), media_type=CBOR)
+            except GrailError as exc:
+                return answer_to(exc)
+            except TimeoutError:
+                return problem(408, "BodySlow", f"the body took longer than {BODY_SECONDS:g} s")
+            except ClientDisconnect:
+                return Response(status_code=400)
+
+        return relay
+
+    async def _relayed(self, kind: str, raw: bytes) -> bytes:
+        frame = Frame.parse(raw)
+        if frame.kind != kind:
+            raise DecodeError(f"frame: got kind {frame.kind!r}, expected {kind!r} on this path")
+        if kind in CHECKED:
+            await self._look_first(frame)
+        answered = await self.link.ask_raw(raw)
+        if kind == frames.SIGN and Reply.parse(answered).refusal is None:
+            self.finisher.decided(frame)
+        return answered
+
+    async def _look_first(self, frame: Frame) -> None:
+        """What cannot be read is relayed as it is: the enclave refuses it, and signs that."""
+        try:
+            if frame.kind == frames.VOTE:
+                request = frames.read_vote(frame.body)
+            elif frame.kind == frames.OPEN:
+                _, request = frames.read_open(frame.body)
+            else:
+                _, request = frames.read_promise(frame.body)
+        except InvalidInput:
+            return
+        await self.follower.sync()
+        await self.prechecks.check(request)
+
+    async def _body(self, request: Request) -> bytes:
+        """The whole body, counted while it comes. Raises `TooLarge`, `Refused`, `DecodeError`."""
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind != CBOR:
+            raise Refused("ContentType", f"got {kind[:60]!r}, expected {CBOR}")
+        requester = request.client.host if request.client else "unknown"
+        announced = request.headers.get("content-length", "0")
+        size = int(announced) if announced.isdecimal() and len(announced) < 12 else MAX_FRAME + 1
+        if size > MAX_FRAME:
+            raise TooLarge(f"body: {announced[:20]} bytes announced, at most {MAX_FRAME}")
+        self.quota.take(requester, size)
+        pieces, got = [], 0
+        async with asyncio.timeout(BODY_SECONDS):
+            async for piece in request.stream():
+                got += len(piece)
+                if got > max(size, 0) and got > MAX_FRAME:
+                    raise TooLarge(f"body: more than {MAX_FRAME} bytes")
+                pieces.append(piece)
+        if got > size:  # sent in chunks, without a length in front: counted now
+            self.quota.take(requester, got - size)
+        return b"".join(pieces)
+
+
+STATUSES: tuple[tuple[type[GrailError], int], ...] = (
+    (TooLarge, 413),
+    (InvalidInput, 400),
+    (Unavailable, 503),
+)
+"""Which error of ours is which HTTP status; the first that fits. Refusals are named below."""
+
+REFUSALS = {"QuotaExceeded": 429, "ContentType": 415}
+
+
+def answer_to(error: GrailError) -> Response:
+    """The problem that tells an error."""
+    if isinstance(error, Refused):
+        return problem(REFUSALS.get(error.rule, 409), error.rule, error.detail, error.hint)
+    for kind, status in STATUSES:
+        if isinstance(error, kind):
+            return problem(status, type(error).__name__, str(error), error.hint)
+    log.error("unexpected %s: %s", type(error).__name__, error)
+    return problem(500, type(error).__name__, "the host failed")

@@ -1,0 +1,120 @@
+"""Finishes what was decided and then left: collects the signatures and publishes (threat S17).
+
+A user, or a coordinator, may collect twelve signatures and keep them until the price suits, or die
+on the way. Whatever this host's enclave has signed is therefore looked at again after a while; when
+its guarded outputs are still unspent, the host asks the other operators itself and publishes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Sequence
+
+from grail.bitcoin.network import Network
+from grail.bitcoin.node import ALREADY_CONFIRMED, Node
+from grail.bitcoin.tx import Tx
+from grail.errors import GrailError, NodeError, Unavailable
+from grail.operators.certificates import check_decision
+from grail.operators.client import finish
+from grail.operators.frames import STATUS, Frame, Status, read_sign
+from grail.operators.messages import Family, Scope
+from grail.operators.signing_job import SigningJob
+from grail.operators.transport import Host, HttpTransport, Transport
+from grail.types import XOnlyKey
+from grail_host.link import Link
+
+TRIES = 5
+"""Then the transaction is left to its user: an input of it was probably spent elsewhere."""
+
+MAX_PENDING = 256
+"""Transactions waited for at once."""
+
+log = logging.getLogger("grail_host")
+
+
+class Finisher:
+    """Waits for decided transactions to appear on the node, and finishes those that do not."""
+
+    def __init__(
+        self, node: Node, link: Link, network: Network, peers: Sequence[Host], patience: float
+    ) -> None:
+        self._node = node
+        self._link = link
+        self._network = network
+        self._peers = tuple(peers)
+        self._patience = patience
+        self._pending: dict[Family, asyncio.Task[None]] = {}
+
+    def decided(self, frame: Frame) -> None:
+        """Take note of a sign frame that the enclave answered with signatures."""
+        if not self._peers or len(self._pending) >= MAX_PENDING:
+            return
+        votes, _ = read_sign(frame.body)
+        family = votes[0].family
+        if family not in self._pending:
+            task = asyncio.create_task(self._watch(frame))
+            self._pending[family] = task
+            task.add_done_callback(lambda _: self._pending.pop(family, None))
+
+    async def aclose(self) -> None:
+        """Forget what is pending."""
+        tasks = list(self._pending.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _watch(self, frame: Frame) -> None:
+        """Wait, by chance longer than the other hosts, and see whether anything is left to do."""
+        for attempt in range(TRIES):
+            wait = self._patience * 2.0**attempt
+            await asyncio.sleep(wait + random.SystemRandom().uniform(0, wait))
+            try:
+                if await self._settled(frame):
+                    return
+                await self._finish(frame)
+            except GrailError as exc:
+                log.warning("finishing a decided transaction: %s", exc)
+
+    async def _settled(self, frame: Frame) -> bool:
+        votes, _ = read_sign(frame.body)
+        return any([await self._node.gettxout(o) is None for o in votes[0].outpoints])
+
+    async def _finish(self, frame: Frame) -> None:
+        votes, request = read_sign(frame.body)
+        job = await asyncio.to_thread(SigningJob.read, self._network, request)
+        status = Status.from_fields((await self._link.ask(Frame(STATUS))).unwrap())
+        if status.roster is None:
+            raise Unavailable("the enclave has no roster on record")
+        scope = Scope(
+            status.network, status.roster, status.configuration, status.keys, status.quorum
+        )
+        decision = check_decision(scope, votes, job.proposal)
+        async with HttpTransport(await self._ranked(scope.keys)) as transport:
+            tx = await finish(job, decision, scope, transport)
+        await self._publish(tx)
+        log.info("published %s, which its user left", tx.txid)
+
+    async def _ranked(self, keys: tuple[XOnlyKey, ...]) -> list[Host]:
+        """The operators' hosts by rank. Each says its enclave's key; a false one cannot sign."""
+        found: dict[XOnlyKey, Host] = {}
+        async with HttpTransport(self._peers, timeout=5) as transport:
+
+            async def ask(number: int, transport: Transport) -> None:
+                try:
+                    reply = await transport.ask(number, Frame(STATUS))
+                    found[Status.from_fields(reply.unwrap()).key] = self._peers[number]
+                except GrailError:
+                    return  # a dead one: its place below holds nothing
+
+            await asyncio.gather(*(ask(n, transport) for n in range(len(self._peers))))
+        nobody = Host("http://127.0.0.1:9", "")
+        return [found.get(key, nobody) for key in keys]
+
+    async def _publish(self, tx: Tx) -> None:
+        try:
+            await self._node.sendrawtransaction(tx.serialize())
+        except NodeError as exc:
+            if exc.code != ALREADY_CONFIRMED:
+                raise

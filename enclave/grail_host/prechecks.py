@@ -1,0 +1,99 @@
+"""What a host looks at on its own node before its enclave votes: the inputs of others.
+
+A vote for a transaction that can never confirm would hold its guarded outputs for nothing, so every
+other input must be unspent and its witness valid. This affects liveness only: whoever goes round
+it gains no signature (PROTOCOL.md section 12).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections import OrderedDict
+
+from grail.bitcoin.node import NOT_FOUND, Node
+from grail.bitcoin.psbt import Psbt
+from grail.bitcoin.tx import Tx, verify_input
+from grail.errors import Incorrect, InvalidInput, NodeError, Refused
+from grail.operators.evidence import SigningRequest
+from grail.operators.signing_job import spent_outputs
+
+REMEMBERED = 64
+"""Requests whose witnesses were found valid: promises and ballots carry the same bytes again."""
+
+
+class Prechecks:
+    """Checks a signing request's other inputs against the node."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._valid: OrderedDict[bytes, Tx | None] = OrderedDict()
+
+    async def check(self, request: bytes) -> None:
+        """Raise `Refused` InputSpent or WitnessInvalid; `Unavailable` when the node is down."""
+        key = hashlib.sha256(request).digest()
+        if key not in self._valid:
+            self._valid[key] = await asyncio.to_thread(witnessed, request)
+            if len(self._valid) > REMEMBERED:
+                self._valid.popitem(last=False)
+        tx = self._valid.get(key)
+        if tx is not None:
+            await self._unspent(tx)
+
+    async def _unspent(self, tx: Tx) -> None:
+        for txin in tx.inputs:
+            if not txin.witness:
+                continue
+            if await self._node.gettxout(txin.outpoint) is None:
+                if await self._published(tx):
+                    return
+                raise Refused(
+                    "InputSpent",
+                    f"the node does not know {txin.outpoint} as unspent",
+                    got="spent or unknown",
+                    expected="an unspent output, confirmed or in the mempool",
+                )
+
+    async def _published(self, tx: Tx) -> bool:
+        """Whether the inputs are spent by this very transaction, waiting or just confirmed."""
+        try:
+            await self._node.getmempoolentry(tx.txid)
+        except NodeError as exc:
+            if exc.code != NOT_FOUND:
+                raise
+            outpoints = [tx.outpoint(index) for index in range(len(tx.outputs))]
+            for outpoint in outpoints:
+                if await self._node.gettxout(outpoint) is not None:
+                    return True
+            return False
+        return True
+
+
+def witnessed(request: bytes) -> Tx | None:
+    """The request's transaction, once the witnesses that it has are valid by consensus rules.
+
+    None for what cannot be read: the enclave says what is wrong with it, and signs that. Raises
+    `Refused` WitnessInvalid.
+    """
+    try:
+        parsed = SigningRequest.parse(request)
+        psbt = Psbt.parse(parsed.psbt)
+        prevouts = spent_outputs(psbt, parsed)
+    except InvalidInput:
+        return None
+    tx = psbt.tx
+    for index, known in enumerate(psbt.inputs):
+        if known.final_script_witness is not None:
+            tx = tx.with_witness(index, known.final_script_witness)
+    try:
+        for index, known in enumerate(psbt.inputs):
+            if known.final_script_witness is not None:
+                verify_input(tx, prevouts, index)
+    except Incorrect as exc:
+        raise Refused(
+            "WitnessInvalid",
+            f"the witness of input {index} is not valid: {exc}",
+            got="a witness that no block may hold",
+            expected="the final witness of every input that the quorum does not sign",
+        ) from exc
+    return tx
