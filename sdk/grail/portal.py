@@ -7,13 +7,15 @@ class is a `Face` whose methods are named one by one with `blocking`, which keep
 
 from __future__ import annotations
 
+import contextlib
 import weakref
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import CancelledError
+from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar
 
-from anyio.from_thread import start_blocking_portal
+from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from grail.errors import Unavailable
 
@@ -29,7 +31,7 @@ class Portal:
         manager = start_blocking_portal("asyncio", name="grail-portal")
         self._portal = manager.__enter__()
         # The interpreter stops daemon threads before it collects what is left: close by atexit.
-        self._close = weakref.finalize(self, manager.__exit__, None, None, None)
+        self._close = weakref.finalize(self, _shut, manager, self._portal)
 
     def call(
         self, function: Callable[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs
@@ -100,3 +102,10 @@ def blocking(
     call.__name__ = getattr(method, "__name__", "call")
     call.__doc__ = method.__doc__
     return call
+
+
+def _shut(manager: AbstractContextManager[BlockingPortal], portal: BlockingPortal) -> None:
+    """Cancel what still runs, then let the thread end."""
+    with contextlib.suppress(RuntimeError):  # it was stopped already
+        portal.call(portal.stop, True)
+    manager.__exit__(None, None, None)
