@@ -146,7 +146,13 @@ def fact_chain(elements: Sequence[Field]) -> Field:
 
 def _refuse_idle(tx: Transaction, circuit: Circuit, spec: ActionSpec) -> None:
     where = f"{spec.file}:{spec.line}: action {spec.name}"
-    touched = circuit.touched()
+    given = {wire for element in tx.elements for wire in element.terms}
+    for unused in circuit.unused_comparisons():
+        raise InvalidInput(
+            f"{unused.file}:{unused.line}: a comparison whose answer nothing uses states nothing",
+            hint="call assert_true() on it, or combine it with another",
+        )
+    touched = circuit.touched({*given, *range(circuit.n_public + 1)})
     idle = [
         element.name
         for element in tx.elements
@@ -164,11 +170,6 @@ def _refuse_idle(tx: Transaction, circuit: Circuit, spec: ActionSpec) -> None:
     idle = [name for name, field in tx.private_inputs if not touched.intersection(field.terms)]
     if idle:
         raise InvalidInput(f"{where} states nothing about its private input {', '.join(idle)}")
-    for unused in circuit.unused_comparisons():
-        raise InvalidInput(
-            f"{unused.file}:{unused.line}: a comparison whose answer nothing uses states nothing",
-            hint="call assert_true() on it, or combine it with another",
-        )
 
 
 def _touched_names(tx: Transaction, touched: set[int]) -> set[str]:

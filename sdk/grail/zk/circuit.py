@@ -8,7 +8,7 @@ every machine (threat Z20).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 
@@ -17,6 +17,7 @@ from grail.zk.field import MODULUS, ONE, Field
 from grail.zk.location import app_line, unsatisfied
 from grail.zk.program import Op, Program, evaluate
 from grail.zk.r1cs import Constraint, R1cs, value_of
+from grail.zk.soundness import free_signals
 
 _ZERO: Mapping[int, int] = {}
 
@@ -61,6 +62,7 @@ class Circuit:
         self.statements: list[Statement] = []
         self.comparisons: list[Comparison] = []
         self.auxiliary: set[int] = set()
+        self.given: set[int] = set()
         self._program = Program()
         self._registers: list[int | None] = [self._program.constant(1)]
         self._of_constraint: list[int] = []
@@ -74,6 +76,7 @@ class Circuit:
         """A public wire whose value is given as an input."""
         field = self.reserve_public(name)
         self._registers[-1] = self._input(name)
+        self.given.add(self.n_public)
         return field
 
     def reserve_public(self, name: str) -> Field:
@@ -94,7 +97,9 @@ class Circuit:
 
     def private(self, name: str, *, secret: bool = False) -> Field:
         """A wire whose value is given as an input and shown to nobody."""
-        return self.allocate(self._input(name), name=name, secret=secret)
+        field = self.allocate(self._input(name), name=name, secret=secret)
+        self.given.update(field.terms)
+        return field
 
     def _input(self, name: str) -> int:
         if name in self.input_names:
@@ -216,15 +221,31 @@ class Circuit:
         """The error for a constraint that a witness breaks: file, line, what, and the values."""
         return self.statements[self._of_constraint[constraint]].failed(witness)
 
-    def touched(self) -> set[int]:
-        """The wires that some constraint touches, beside those that only state an input's type."""
-        return {
-            wire
-            for index, constraint in enumerate(self.constraints)
-            if index not in self._typing
-            for part in constraint
-            for wire in part
-        }
+    def touched(self, given: Collection[int]) -> set[int]:
+        """The wires on which some constraint bears.
+
+        Constraints that only state an input's type do not count, nor do those that some wire
+        outside `given`, used nowhere else, can satisfy whatever the other wires are: a product
+        that nothing uses, or a private input that merely repeats a fact.
+        """
+        live = {i: c for i, c in enumerate(self.constraints) if i not in self._typing}
+        uses: dict[int, set[int]] = {}
+        for index, constraint in live.items():
+            for wire in {wire for part in constraint for wire in part}:
+                uses.setdefault(wire, set()).add(index)
+        loose = [w for w, at in uses.items() if len(at) == 1 and w not in given and w != ONE]
+        while loose:
+            wire = loose.pop()
+            if len(uses[wire]) != 1:
+                continue
+            (index,) = uses[wire]
+            if not _always_solvable(live[index], wire):
+                continue
+            for other in {w for part in live.pop(index) for w in part}:
+                uses[other].discard(index)
+                if len(uses[other]) == 1 and other not in given and other != ONE:
+                    loose.append(other)
+        return {wire for wire, at in uses.items() if at}
 
     def unused_comparisons(self) -> list[Statement]:
         """The comparisons whose answer no later constraint uses: they state nothing."""
@@ -234,6 +255,15 @@ class Circuit:
                 for wire in part:
                     last_use[wire] = index
         return [c.statement for c in self.comparisons if last_use[c.wire] < c.first_use]
+
+    def free_signals(self, inputs: Sequence[int]) -> tuple[int, ...]:
+        """Wires that the prover could change at these inputs and still satisfy every constraint.
+
+        Auxiliary hints, which feed nothing, are left out. Raises: Unsatisfied, InvalidInput as
+        `solve` does.
+        """
+        witness = self.solve(inputs)
+        return free_signals(self.r1cs(), witness, self.given, self.auxiliary)
 
     def line_of(self, constraint: int) -> tuple[str, int]:
         """The file and line that a constraint serves."""
@@ -250,6 +280,15 @@ class Circuit:
         if failed is not None:
             raise self.explain(failed, witness)
         return witness
+
+
+def _always_solvable(constraint: Constraint, wire: int) -> bool:
+    """Whether the constraint has a solution for this wire, whatever the others are."""
+    a, b, c = constraint
+    if wire in c:
+        return wire not in a and wire not in b
+    factor, other = (a, b) if wire in a else (b, a)
+    return wire in factor and wire not in other and set(other) == {ONE}
 
 
 class _Stating:

@@ -234,9 +234,9 @@ def divide(left: UInt | int, right: UInt | int) -> tuple[UInt, UInt]:
     """
     a, b = as_uint(left), as_uint(right)
     message = "the divisor is zero, or the quotient is not the whole one"
+    if b.field.is_constant and not b.field.value:
+        refuse("the divisor is zero", {"divisor": 0})
     if a.field.is_constant and b.field.is_constant:
-        if not b.field.value:
-            refuse("the divisor is zero", {"dividend": a.field.value, "divisor": 0})
         quotient, remainder = divmod(a.field.value, b.field.value)
         return UInt.constant(quotient), UInt.constant(remainder)
     _fits((1 << a.bits) * (1 << b.bits), "quotient times divisor")
