@@ -189,7 +189,12 @@ class Assembled:
         if self.spell is None:
             raise InvalidInput("a transaction without a spell has no place for proofs")
         ordered = tuple(sorted(proofs, key=lambda proof: proof.contract))
-        spelled = replace(self.spell, proofs=ordered)
+        return self.with_spell(replace(self.spell, proofs=ordered))
+
+    def with_spell(self, spelled: Spell) -> Assembled:
+        """The same transaction with another spell in its OP_RETURN."""
+        if self.spell is None:
+            raise InvalidInput("a transaction without a spell has no place for another")
         carrier = self.spell.op_return()
         outputs = tuple(
             TxOut(out.sats, spelled.op_return()) if out.script == carrier else out
