@@ -31,7 +31,7 @@ Verify: TypeAlias = Callable[[bytes, Sequence[int], bytes], None]
 ACTION = "action"
 KEPT = "kept"
 MOVE = "move"
-SUCCESSION = "succession"
+SUCCESSOR = "successor"
 UNPROVEN = "unproven"
 """What a contract is here; the last one lacks the proof that it needs."""
 
@@ -212,7 +212,7 @@ class Case:
     # -- what a contract is here
 
     def standing(self, contract: Contract) -> str:
-        """Section 4: action, kept, move (E6), succession (E7), or in need of a proof."""
+        """Section 4: action, kept, move (E6), to a successor (E7), or in need of a proof."""
         return self._standings[contract]
 
     @cached_property
@@ -228,7 +228,7 @@ class Case:
         if classes.inputs and not classes.rows:
             # A move keeps every app; where units go over to the successor, S falls.
             if TOKEN in self.changed[contract] and self.successor(contract) is not None:
-                return SUCCESSION
+                return SUCCESSOR
             ruling = self.ruling
             if ruling is not None and all(place.epoch < ruling.epoch for place in classes.inputs):
                 return MOVE

@@ -108,7 +108,7 @@ class Classes:
         return (*guarded, *self.escrows)
 
 
-def classify(
+def classify(  # noqa: PLR0917 - pure: all that it looks at comes in
     contract: Contract,
     bundle: Bundle | None,
     prevouts: Sequence[Prevout],

@@ -6,14 +6,10 @@ spell in two ways; a proof of another format is told apart by its magic before i
 
 from __future__ import annotations
 
-import io
-
-import cbor2
-
-from grail import codec
 from grail.bitcoin import script
 from grail.bitcoin.script import Op
 from grail.bitcoin.tx import Tx
+from grail.charms import foreign
 from grail.charms.public_inputs import invalid
 from grail.errors import SpellIncorrect, Truncated
 
@@ -71,24 +67,15 @@ def payload(tx: Tx, index: int) -> bytes:
 def refuse_foreign(raw: bytes) -> None:
     """Raise `SpellIncorrect` with rule ForeignSpell when the proof's magic is not ours.
 
-    Reads as leniently as Charms' own reader does, so that its spells are named for what they are;
-    what even that cannot read is left for `read` to refuse.
+    Looks for the magic in any CBOR that Charms' own reader would take, so that its spells are named
+    for what they are; what is not even that is left for the strict reader to refuse.
     """
-    decoder = cbor2.CBORDecoder(io.BytesIO(raw), max_depth=codec.MAX_DEPTH)
-    try:
-        value = decoder.decode()
-    except Exception:  # noqa: BLE001 - hostile bytes; any failure means "not readable at all"
-        return
-    if not isinstance(value, (list, tuple)) or len(value) != 2:
-        return
-    proof = value[1]
-    if isinstance(proof, (list, tuple)):
-        proof = bytes(i for i in proof[:4] if type(i) is int and 0 <= i < 256)
-    if isinstance(proof, bytes) and proof[:4] != MAGIC:
+    magic = foreign.proof_prefix(raw, len(MAGIC))
+    if magic is not None and magic != MAGIC:
         raise SpellIncorrect(
             "ForeignSpell",
             "the proof is of another format",
-            got=proof[:4].hex() or "no magic",
+            got=magic.hex() or "no magic",
             expected=MAGIC.hex(),
         )
 

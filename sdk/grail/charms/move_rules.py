@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from grail.charms.app import canonical
-from grail.charms.case import MOVE, SUCCESSION, Case
+from grail.charms.case import MOVE, SUCCESSOR, Case
 from grail.charms.classify import Classes, Place
 from grail.charms.descriptor import IN, OUT
 from grail.charms.rule import refuse, rule
@@ -28,7 +28,7 @@ def move_not_equal(case: Case) -> None:
 def successor_unequal(case: Case) -> None:
     """E7: units and sats leave the old contract by m, and m sats reach the successor's vault."""
     for contract, classes in case.classes.items():
-        if case.standing(contract) != SUCCESSION:
+        if case.standing(contract) != SUCCESSOR:
             continue
         successor = case.successor(contract)
         if successor is None:

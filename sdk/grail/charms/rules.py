@@ -35,8 +35,7 @@ from grail.charms import (
 from grail.charms.app import App, Contract, Data
 from grail.charms.case import Case, Verify
 from grail.charms.classify import Prevout, guard_scripts
-from grail.charms.descriptor import Bundle
-from grail.charms.facts import Statement
+from grail.charms.descriptor import Action, Bundle
 from grail.charms.record import Record
 from grail.charms.rule import Rule, refuse
 from grail.charms.spell import Spell
@@ -62,12 +61,12 @@ __all__ = [
 class QuorumInput:
     """An input that the quorum of `epoch` signs: as what, and by which leaf of which output.
 
-    `role` is "port", "plain" or "row".
+    `kind` is "port", "plain" or "row".
     """
 
     index: int
     contract: Contract
-    role: str
+    kind: str
     epoch: int
     output: TaprootOutput
 
@@ -81,12 +80,15 @@ class QuorumInput:
 class CheckedContract:
     """What one contract does here.
 
-    `standing` is "kept", "action", "move" or "succession"; `statement` is there for an action.
+    `standing` is "kept", "action", "move" or "successor"; the rest is empty but for an action.
     """
 
     contract: Contract
     standing: str
-    statement: Statement | None
+    action: Action | None = None
+    facts: tuple[int, ...] = ()
+    digest: bytes = b""
+    public_inputs: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -171,7 +173,7 @@ RULES: tuple[Rule, ...] = (
 """The shipped rules, in the order of section 9, steps 6 to 12."""
 
 
-def correct(
+def correct(  # noqa: PLR0917 - what a verdict depends on, one by one
     tx: Tx,
     prevouts: Sequence[Prevout],
     bundles: Mapping[bytes, Bundle],
@@ -181,26 +183,27 @@ def correct(
     *,
     confirmed: bool = False,
     rules: Sequence[Rule] = RULES,
-    verify: Verify = groth16.verify,
+    verify: Verify | None = None,
 ) -> CheckedTx:
     """Check a transaction's spell by every rule in order; the first that fails answers.
 
     `bundles` by vk. `height` is the confirming height, or tip + 1 while unconfirmed; only what is
     `confirmed` enjoys a retired roster's grace for its outputs. `record` may or may not hold the
-    epoch that this transaction itself makes.
+    epoch that this transaction itself makes. `verify` stands in for Groth16's verifier in tests.
 
     Raises: SpellIncorrect with the rule's name; InvalidInput when prevouts and inputs differ in
     number, which is the caller's fault.
     """
     if len(prevouts) != len(tx.inputs) or not tx.inputs:
         raise InvalidInput(f"got {len(prevouts)} prevouts, expected {len(tx.inputs)}, at least 1")
-    case = Case(tx, tuple(prevouts), bundles, record, height, network, confirmed, verify)
+    verifier = groth16.verify if verify is None else verify
+    case = Case(tx, tuple(prevouts), bundles, record, height, network, confirmed, verifier)
     for rule in rules:
         rule.check(case)
     return _checked(case)
 
 
-def to_prove(
+def to_prove(  # noqa: PLR0917 - as above
     tx: Tx,
     prevouts: Sequence[Prevout],
     bundles: Mapping[bytes, Bundle],
@@ -244,10 +247,7 @@ def outputs_allowed(checked: CheckedTx) -> None:
 
 
 def _checked(case: Case) -> CheckedTx:
-    contracts = tuple(
-        CheckedContract(contract, case.standing(contract), case.statements.get(contract))
-        for contract in case.contracts
-    )
+    contracts = tuple(_contract(case, contract) for contract in case.contracts)
     signed = [
         QuorumInput(place.index, contract, place.role, place.epoch, place.output)
         for contract, classes in case.classes.items()
@@ -265,4 +265,18 @@ def _checked(case: Case) -> CheckedTx:
         case.record,
         case.height,
         case.network,
+    )
+
+
+def _contract(case: Case, contract: Contract) -> CheckedContract:
+    standing, statement = case.standing(contract), case.statements.get(contract)
+    if statement is None:
+        return CheckedContract(contract, standing)
+    return CheckedContract(
+        contract,
+        standing,
+        statement.action,
+        statement.facts,
+        statement.digest,
+        statement.public_inputs,
     )

@@ -1,0 +1,133 @@
+"""What one transaction does to charms, given what its inputs are known to hold.
+
+Section 11 of the protocol. There are three answers: charms by output; none at all, because there is
+no spell or an incorrect one; and "unknown", when something that the verdict needs is missing. What
+is unknown is never taken for empty: a charm that nobody could check is neither credited nor burned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from grail.bitcoin.network import Network
+from grail.bitcoin.tx import Tx
+from grail.charms import spell as spells
+from grail.charms.app import App, Data
+from grail.charms.descriptor import Bundle
+from grail.charms.record import Record
+from grail.charms.rules import RULES, CheckedTx, Prevout, Rule, Verify, correct
+from grail.errors import SpellIncorrect
+from grail.types import OutPoint, Txid
+
+Charms: TypeAlias = Mapping[App, Data] | None
+"""The charms of an output, or None while they are unknown."""
+
+NO_CHARMS: Mapping[App, Data] = {}
+COINBASE = OutPoint(Txid(bytes(32)), 0xFFFFFFFF)
+
+
+@dataclass(frozen=True, slots=True)
+class Coin:
+    """An unspent output; `charms` None while unknown, `height` None while unconfirmed."""
+
+    sats: int
+    script: bytes
+    charms: Charms
+    height: int | None
+
+    def prevout(self, outpoint: OutPoint) -> Prevout:
+        """The coin as `correct` takes it. Raises `SpellIncorrect` with rule HistoryMissing."""
+        if self.charms is None:
+            raise SpellIncorrect(
+                "HistoryMissing",
+                f"the charms of {outpoint} are unknown",
+                got="an unchecked history",
+                expected="every ancestor's bytes and bundles",
+            )
+        return Prevout(self.sats, self.script, self.charms)
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """The verdict on one transaction: charms per output, the record after it, and why.
+
+    `checked` is there when the spell is correct, `refusal` when it is not (its charms are burned)
+    or when something is missing (rule HistoryMissing or BundleMismatch; charms are None).
+    """
+
+    tx: Tx
+    charms: tuple[Charms, ...]
+    record: Record
+    checked: CheckedTx | None = None
+    refusal: SpellIncorrect | None = None
+
+    @property
+    def unknown(self) -> bool:
+        """Whether something was missing."""
+        return any(charms is None for charms in self.charms)
+
+
+@dataclass(frozen=True)
+class Judge:
+    """The parameters of every verdict: network, rules and verifier."""
+
+    network: Network
+    rules: Sequence[Rule] = RULES
+    verify: Verify | None = None
+
+    def judge(
+        self,
+        tx: Tx,
+        coins: Sequence[Coin | None],
+        bundles: Mapping[bytes, Bundle],
+        record: Record,
+        height: int,
+        *,
+        confirmed: bool,
+    ) -> Judged:
+        """What the transaction does to charms; `coins` are its prevouts, None where not at hand."""
+        burned = Judged(tx, (NO_CHARMS,) * len(tx.outputs), record)
+        if tx.inputs[0].outpoint == COINBASE:
+            return burned
+        try:
+            spell = spells.parse(tx)
+        except SpellIncorrect as refusal:
+            return Judged(tx, burned.charms, record, refusal=refusal)
+        if spell is None:
+            return burned
+        # An output at or past n_outs has no charms, whatever the spell turns out to be.
+        n_outs = len(spell.outs)
+        unknown: tuple[Charms, ...] = (None,) * n_outs + burned.charms[n_outs:]
+        try:
+            prevouts = _prevouts(tx, coins)
+            checked = correct(
+                tx,
+                prevouts,
+                bundles,
+                record,
+                height,
+                self.network,
+                confirmed=confirmed,
+                rules=self.rules,
+                verify=self.verify,
+            )
+        except SpellIncorrect as refusal:
+            missing = refusal.rule in ("HistoryMissing", "BundleMismatch")
+            return Judged(tx, unknown if missing else burned.charms, record, refusal=refusal)
+        return Judged(tx, checked.charms, checked.record, checked=checked)
+
+
+def _prevouts(tx: Tx, coins: Sequence[Coin | None]) -> list[Prevout]:
+    prevouts = []
+    for entry, coin in zip(tx.inputs, coins, strict=True):
+        if coin is None:
+            raise SpellIncorrect(
+                "HistoryMissing",
+                f"{entry.outpoint} is not at hand",
+                got="no prevout",
+                expected="its sats and script",
+            )
+        prevouts.append(coin.prevout(entry.outpoint))
+    return prevouts
