@@ -19,7 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from grail.apps.zkapp import CompiledApp
+from grail.apps.compiler import CompiledApp
 from grail.bitcoin.addresses import Roster
 from grail.bitcoin.node import Node, NodeSync
 from grail.bitcoin.tx import Tx

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import anyio
 
-from grail.apps.zkapp import CompiledApp
+from grail.apps.compiler import CompiledApp
 from grail.bitcoin.addresses import Roster
 from grail.bitcoin.node import Node
 from grail.bitcoin.spv import Inclusion, prove_inclusion

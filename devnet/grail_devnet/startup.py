@@ -16,7 +16,8 @@ from pathlib import Path
 
 import anyio
 
-from grail.apps.zkapp import CompiledApp
+from grail.apps.compiler import CompiledApp, compile_app
+from grail.apps.zkbtc import ZkBtc
 from grail.bitcoin.network import REGTEST, Network
 from grail.bitcoin.node import Node
 from grail.bitcoin.spv import Header, PinnedHeader
@@ -219,6 +220,4 @@ class Started:
 
 def zkbtc() -> CompiledApp:
     """ZkBTC, compiled with the devnet's setup; its keys come from the cache when they are there."""
-    from grail.apps.zkbtc import compiled
-
-    return compiled()
+    return compile_app(ZkBtc)
