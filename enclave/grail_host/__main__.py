@@ -8,7 +8,7 @@ import contextlib
 import logging
 import sys
 from collections.abc import AsyncIterator
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import uvicorn
@@ -69,9 +69,17 @@ def build(settings: Settings) -> Starlette:
         api.endpoints(),
         port=settings.port,
         token=settings.token,
-        version=version("grail-pro"),
+        version=_version(),
         lifespan=lifespan,
     )
+
+
+def _version() -> str:
+    """The distribution's version; "source" where the packages run from their source folder."""
+    try:
+        return version("grail-pro")
+    except PackageNotFoundError:
+        return "source"
 
 
 def main(arguments: list[str] | None = None) -> int:
