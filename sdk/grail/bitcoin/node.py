@@ -141,10 +141,7 @@ class Node(Rpc):
 
     async def getblockheader(self, block: BlockHash) -> bytes:
         """The 80 bytes of a header."""
-        raw = read_bytes("getblockheader", await self.call("getblockheader", str(block), False))
-        if len(raw) != 80:
-            raise DecodeError(f"getblockheader: got {len(raw)} bytes, expected 80")
-        return raw
+        return _header(await self.call("getblockheader", str(block), False))
 
     async def getblockheader_info(self, block: BlockHash) -> HeaderInfo:
         """Height, confirmations, neighbours, times and work of a header."""
@@ -164,10 +161,9 @@ class Node(Rpc):
 
     async def headers(self, first: int, last: int) -> list[bytes]:
         """The best chain's headers from height `first` to `last`, both included."""
-        return [
-            await self.getblockheader(await self.getblockhash(height))
-            for height in range(first, last + 1)
-        ]
+        blocks = await self.batch("getblockhash", [[height] for height in range(first, last + 1)])
+        raws = await self.batch("getblockheader", [[str(block), False] for block in blocks])
+        return [_header(raw) for raw in raws]
 
     async def getblock(self, block: BlockHash) -> bytes:
         """A block's bytes."""
@@ -308,6 +304,7 @@ class NodeSync(Face[Node]):
         self._own_portal = portal is None
 
     call = blocking(Node.call)
+    batch = blocking(Node.batch)
     getblockchaininfo = blocking(Node.getblockchaininfo)
     getblockcount = blocking(Node.getblockcount)
     getbestblockhash = blocking(Node.getbestblockhash)
@@ -350,6 +347,13 @@ class NodeSync(Face[Node]):
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _header(reply: object) -> bytes:
+    raw = read_bytes("getblockheader", reply)
+    if len(raw) != 80:
+        raise DecodeError(f"getblockheader: got {len(raw)} bytes, expected 80")
+    return raw
 
 
 def _acceptance(info: Fields) -> Acceptance:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
@@ -67,8 +68,38 @@ class Rpc:
 
         `patience` is in seconds, for calls that wait on purpose.
         """
-        request_id = next(self._ids)
-        request = {"jsonrpc": "1.0", "id": request_id, "method": method, "params": params}
+        request = self._request(method, params)
+        status, raw = await self._authorized(method, request, patience)
+        return self._result(method, self._json(method, status, raw), request["id"])
+
+    async def batch(self, method: str, params: Sequence[Sequence[Any]]) -> list[Any]:
+        """Many calls of one method in one request; results in the order of `params`.
+
+        Raises the first error among the answers.
+        """
+        if not params:
+            return []
+        requests = [self._request(method, item) for item in params]
+        status, raw = await self._authorized(method, requests, None)
+        replies = self._json(method, status, raw)
+        if not isinstance(replies, list) or len(replies) != len(requests):
+            raise DecodeError(f"node {self.url}: {method}: not one answer for each call")
+        return [
+            self._result(method, reply, request["id"])
+            for reply, request in zip(replies, requests, strict=True)
+        ]
+
+    def _request(self, method: str, params: Sequence[Any]) -> dict[str, Any]:
+        return {
+            "jsonrpc": "1.0",
+            "id": next(self._ids),
+            "method": method,
+            "params": list(params),
+        }
+
+    async def _authorized(
+        self, method: str, request: object, patience: float | None
+    ) -> tuple[int, bytes]:
         body = json.dumps(request).encode()
         status, raw = await self._post(method, body, patience)
         if status == httpx.codes.UNAUTHORIZED:  # the node restarted: its cookie is new
@@ -81,7 +112,7 @@ class Rpc:
             )
         if status == httpx.codes.SERVICE_UNAVAILABLE:
             raise Unavailable(f"node {self.url}: {method}: too many requests at once (503)")
-        return self._result(method, status, raw, request_id)
+        return status, raw
 
     async def _post(self, method: str, body: bytes, patience: float | None) -> tuple[int, bytes]:
         if self._auth is None:
@@ -121,13 +152,15 @@ class Rpc:
             raise Unavailable(f"node {self.url}: {self.cookie} holds no cookie")
         return httpx.BasicAuth(user, password)
 
-    def _result(self, method: str, status: int, raw: bytes, request_id: int) -> Any:
+    def _json(self, method: str, status: int, raw: bytes) -> object:
         try:
-            reply = json.loads(raw, parse_float=Decimal, parse_constant=_no_constant)
+            return json.loads(raw, parse_float=Decimal, parse_constant=_no_constant)
         except (ValueError, RecursionError) as exc:
             raise DecodeError(
                 f"node {self.url}: {method}: the answer (HTTP {status}) is not JSON"
             ) from exc
+
+    def _result(self, method: str, reply: object, request_id: int) -> Any:
         if not isinstance(reply, dict) or reply.get("id") != request_id:
             raise DecodeError(f"node {self.url}: {method}: not an answer to this request")
         error = reply.get("error")

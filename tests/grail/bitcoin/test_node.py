@@ -270,6 +270,35 @@ def test_acceptance_names_the_reason(tmp_path) -> None:
     assert (answer.allowed, answer.reason, answer.fee) == (False, "scriptpubkey", 0)
 
 
+def test_headers_come_in_two_requests(tmp_path) -> None:
+    bodies = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        asked = json.loads(request.content)
+        bodies.append([item["method"] for item in asked])
+        results = {"getblockhash": BLOCK, "getblockheader": "07" * 80}
+        return httpx.Response(
+            200,
+            json=[{"id": i["id"], "result": results[i["method"]], "error": None} for i in asked],
+        )
+
+    assert ask(node(tmp_path, handler), "headers", 3, 5) == [b"\x07" * 80] * 3
+    assert bodies == [["getblockhash"] * 3, ["getblockheader"] * 3]
+    assert ask(node(tmp_path, handler), "headers", 3, 2) == []
+
+
+@pytest.mark.parametrize("text", ["{}", "[]", "[1]", '[{"id": 1, "error": null}]', '[{"id": 9}]'])
+def test_a_malformed_batch_is_a_decode_error(tmp_path, text) -> None:
+    with pytest.raises(DecodeError):
+        ask(node(tmp_path, lambda _: httpx.Response(200, text=text)), "headers", 3, 3)
+
+
+def test_an_error_in_a_batch_is_raised(tmp_path) -> None:
+    text = '[{"id": 1, "result": null, "error": {"code": -8, "message": "out of range"}}]'
+    with pytest.raises(NodeError, match="out of range"):
+        ask(node(tmp_path, lambda _: httpx.Response(200, text=text)), "headers", 3, 3)
+
+
 def test_the_sync_face_has_the_same_calls(tmp_path) -> None:
     with NodeSync(node(tmp_path, answering(7))) as client:
         assert client.getblockcount() == 7
