@@ -374,7 +374,7 @@ class DepositRule:
         heights, checked = case.got(Placed).heights, case.got(CheckedTx)
         found = []
         for spend in checked.quorum_inputs:
-            if spend.role != ROW:
+            if spend.kind != ROW:
                 continue
             height = heights[spend.index]
             depth = 0 if height is None else case.anchors.next_height - height
@@ -454,8 +454,8 @@ class HeightRule:
         shown = any(
             fact.number == Name.HEIGHT
             for contract in checked.contracts
-            if contract.statement is not None
-            for fact in contract.statement.action.facts
+            if contract.action is not None
+            for fact in contract.action.facts
         )
         least = tip - HEIGHT_WINDOW if shown else 0
         if locktime >= LOCKTIME_THRESHOLD or not least <= locktime <= tip:

@@ -81,6 +81,11 @@ class Enclave:
             frames.BODY: self._body,
         }
 
+    @property
+    def network_id(self) -> bytes:
+        """NET of the network that it serves."""
+        return self._configuration.network.id
+
     def answer(self, raw: bytes) -> bytes:
         """The reply to a frame: its result, or a signed refusal. Never raises."""
         return self.reply(raw).serialize()

@@ -1,0 +1,302 @@
+"""Sixteen enclaves and a chain in this process: real keys, real proofs, real headers.
+
+Only sockets and hosts are left out: frames go in and out of `Enclave.reply` as bytes. An attack is
+an edit of what `request` made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache
+from typing import Any
+
+from made_chain import MadeChain
+
+from grail.apps.compiler import CompiledApp, compile_app
+from grail.apps.zkbtc import ZkBtc
+from grail.bitcoin.addresses import Roster, quorum_witness
+from grail.bitcoin.network import REGTEST, Network
+from grail.bitcoin.psbt import Psbt
+from grail.bitcoin.tx import Tx, TxIn
+from grail.bridge.deploy import draft_deploy, zkbtc_contract
+from grail.bridge.deposit import Deposit
+from grail.bridge.peg_in import draft_peg_in
+from grail.bridge.peg_out import draft_peg_out
+from grail.charms.record import Record, Reign
+from grail.crypto.schnorr import NUMS, KeyPair
+from grail.draft.assembled import Assembled, Context
+from grail.draft.draft import Purse
+from grail.operators import frames
+from grail.operators.configuration import Configuration
+from grail.operators.evidence import DeployRecord, Known, SigningRequest, TxEvidence, assemble
+from grail.operators.frames import Frame, Reply, Signatures, Status
+from grail.operators.messages import Open, Promise, Vote
+from grail.operators.roster import FirstRoster, roster_fields
+from grail.types import OutPoint, Txid, TxOut
+from grail.wallet.account import Account
+from grail.wallet.coins import Coin
+from grail_enclave.enclave import Enclave
+
+N, QUORUM = 16, 12
+RATE = 2
+KEYS = sorted((KeyPair(bytes([7, i]) * 16) for i in range(1, N + 1)), key=lambda k: k.public)
+ROSTER = Roster.of(0, [key.public for key in KEYS], QUORUM)
+
+
+@cache
+def zkbtc_app() -> CompiledApp:
+    """The compiled zkBTC app; its keys are cached on disk."""
+    return compile_app(ZkBtc)
+
+
+def account(name: str) -> Account:
+    """A user's key."""
+    return Account(name, KeyPair(name.encode().rjust(32, b"\x01")), REGTEST)
+
+
+ALICE, BOB, MALLORY = account("alice"), account("bob"), account("mallory")
+
+
+@dataclass
+class World:
+    """A chain with zkBTC deployed on it, and what a client knows of it."""
+
+    chain: MadeChain = field(default_factory=MadeChain)
+    transactions: dict[Txid, Tx] = field(default_factory=dict)
+    _serial: int = 0
+
+    def __post_init__(self) -> None:
+        self.chain.mine_many(3)
+        coin = self.give(account("grail"), 100_000)
+        self.network = Network(REGTEST, coin.outpoint)
+        self.zkbtc = zkbtc_contract(self.network, zkbtc_app())
+        self.configuration = Configuration(
+            self.network, self.chain.pinned, self.zkbtc.vk, single_party=True
+        )
+        purse = Purse([], account("grail").script, RATE)
+        built = draft_deploy(
+            self.network, zkbtc_app(), ROSTER, coin, purse, height=self.chain.height + 1
+        )
+        self.deploy = built.prove().signed_by(account("grail"))
+        self.confirm(self.deploy)
+        self.deployed_at = self.chain.height
+        self.chain.mine_many(self.network.k)
+
+    # The chain.
+
+    def confirm(self, *txs: Tx) -> None:
+        """Mine a block with these transactions."""
+        self.transactions.update((tx.txid, tx) for tx in txs)
+        self.chain.mine(*txs)
+
+    def give(self, to: Account | bytes, sats: int, *, mined: bool = True) -> Coin:
+        """A coin from a transaction of its own, in a block unless told otherwise."""
+        self._serial += 1
+        script = to if isinstance(to, bytes) else to.script
+        source = OutPoint(Txid(self._serial.to_bytes(32, "big")), 0)
+        tx = Tx(2, (TxIn(source, witness=(bytes(64),)),), (TxOut(sats, script),), 0)
+        self.transactions[tx.txid] = tx
+        if mined:
+            self.chain.mine(tx)
+        height = self.chain.height if mined else None
+        return Coin(tx.outpoint(0), tx.outputs[0], {}, height=height)
+
+    def coin(self, tx: Tx, vout: int, charms: Any = None) -> Coin:
+        """An output of a known transaction."""
+        self.transactions[tx.txid] = tx
+        return Coin(tx.outpoint(vout), tx.outputs[vout], charms or {})
+
+    @property
+    def known(self) -> Known:
+        """What a client has fetched."""
+        inclusions = {
+            tx.txid: block.prove(tx.txid)
+            for block in self.chain.blocks
+            for tx in block.txs
+            if tx.txid in self.transactions
+        }
+        raws = {txid: tx.serialize() for txid, tx in self.transactions.items()}
+        return Known(raws, inclusions, [ROSTER])
+
+    # What users ask for.
+
+    @property
+    def context(self) -> Context:
+        """What drafts need to know."""
+        bundle = zkbtc_app().bundle
+        reigns = (Reign(ROSTER, self.deployed_at + self.network.k),)
+        record = Record(self.zkbtc, reigns)
+        return Context(self.network, record, self.chain.height + 1, {bundle.vk: bundle})
+
+    def deposit(self, who: Account = ALICE, **terms: int) -> Deposit:
+        """A deposit address."""
+        return Deposit.of(self.context, who.script, who.internal_key, **terms)
+
+    def paid(self, sats: int = 500_000, deep: bool = True, **terms: int) -> tuple[Deposit, Coin]:
+        """A deposit that was paid and is k deep."""
+        deposit = self.deposit(**terms)
+        coin = self.give(deposit.script, sats)
+        if deep:
+            self.chain.mine_many(self.network.k - 1)
+        return deposit, coin
+
+    def peg_in(self, deposit: Deposit, coin: Coin, rate: int = RATE) -> Assembled:
+        """The proven transaction that serves a deposit."""
+        return draft_peg_in(self.context, zkbtc_app(), deposit, coin, rate).prove()
+
+    def peg_out(self, vault: Coin, held: Coin, burn: int, who: Account = ALICE) -> Assembled:
+        """The proven transaction that burns zkBTC."""
+        purse = Purse([held], who.script, RATE)
+        return draft_peg_out(
+            self.context, zkbtc_app(), [vault], purse, burn=burn, pay_to=who.script
+        ).prove()
+
+    def psbt(self, built: Assembled, *accounts: Account) -> Psbt:
+        """The PSBT with users' witnesses."""
+        return built.psbt(self.transactions, *accounts)
+
+    def request(self, built: Assembled, *accounts: Account) -> SigningRequest:
+        """What a client would send."""
+        return self.requested(self.psbt(built, *accounts))
+
+    def requested(self, psbt: Psbt) -> SigningRequest:
+        """What a client would send for a PSBT."""
+        return assemble(psbt, [zkbtc_app().bundle.serialize()], self.known)
+
+    def edited(self, built: Assembled, *accounts: Account, **changes: Any) -> SigningRequest:
+        """The request with fields of its transaction changed, witnesses and evidence kept."""
+        psbt = self.psbt(built, *accounts)
+        return self.requested(replace(psbt, tx=replace(psbt.tx, **changes)))
+
+    def signed(self, built: Assembled, replies: Sequence[Reply], *accounts: Account) -> Tx:
+        """The final transaction, from the operators' signatures."""
+        tx = built.signed_by(*accounts)
+        checked = built.check()
+        given = {
+            key.public: dict(Signatures.from_fields(reply.unwrap()).signatures)
+            for key, reply in zip(KEYS, replies, strict=False)
+        }
+        for spend in checked.quorum_inputs:
+            signatures = {key: found[spend.index] for key, found in given.items()}
+            witness = quorum_witness(ROSTER, spend.leaf, signatures)
+            tx = tx.with_witness(spend.index, witness)
+        return tx
+
+    # Enclaves.
+
+    def deploy_record(self) -> DeployRecord:
+        """What the record frame carries."""
+        items = []
+        for txin in self.deploy.inputs:
+            parent = self.transactions[txin.outpoint.txid]
+            items.append(TxEvidence(parent.serialize(), self.chain.prove(parent.txid)))
+        return DeployRecord(
+            self.deploy.serialize(),
+            self.chain.prove(self.deploy.txid),
+            (zkbtc_app().bundle.serialize(),),
+            tuple(items),
+        )
+
+    def first_roster(self) -> FirstRoster:
+        """The roster with everybody's signature."""
+        fields = roster_fields(ROSTER)
+        signatures = {
+            key.public: ask(Enclave(self.configuration, key), "first_roster/sign", fields).unwrap()
+            for key in KEYS
+        }
+        return FirstRoster.gathered(ROSTER, signatures)
+
+    def bare(self, index: int = 0, **changes: Any) -> Enclave:
+        """An enclave that knows the headers only."""
+        enclave = Enclave(replace(self.configuration, **changes), KEYS[index])
+        self.feed(enclave)
+        return enclave
+
+    def feed(self, *enclaves: Enclave) -> None:
+        """Show the chain's headers."""
+        headers = [header.serialize() for header in self.chain.headers]
+        for enclave in enclaves:
+            for at in range(0, len(headers), 2_000):
+                ask(enclave, frames.HEADERS, headers[at : at + 2_000]).unwrap()
+
+    def enclaves(self, count: int = N) -> list[Enclave]:
+        """Enclaves that are ready to sign."""
+        first, record = self.first_roster().fields(), self.deploy_record().to_value()
+        made = [self.bare(index) for index in range(count)]
+        for enclave in made:
+            ask(enclave, frames.FIRST_ROSTER_ACCEPT, first).unwrap()
+            ask(enclave, frames.RECORD, record).unwrap()
+        return made
+
+    def enclave(self) -> Enclave:
+        """One enclave that is ready to sign."""
+        return self.enclaves(1)[0]
+
+
+def ask(enclave: Enclave, kind: str, body: Any = None) -> Reply:
+    """One frame in, one reply out; both as bytes."""
+    raw = Frame(kind, body).serialize()
+    reply = Reply.parse(enclave.reply(raw).serialize())
+    if reply.refusal is not None:
+        key = Status.from_fields(enclave.reply(Frame("status").serialize()).body).key
+        reply.refusal.verify(enclave.network_id, key, Frame.parse(raw).subject)
+    return reply
+
+
+def vote(enclave: Enclave, request: SigningRequest) -> Reply:
+    """Ask for a vote at the fast ballot."""
+    return ask(enclave, frames.VOTE, request.serialize())
+
+
+def sign(enclave: Enclave, request: SigningRequest, votes: Sequence[Reply]) -> Reply:
+    """Ask for signatures with these votes."""
+    frame = frames.sign_frame([Vote.parse(reply.unwrap()) for reply in votes], request.serialize())
+    return ask(enclave, frame.kind, frame.body)
+
+
+def open_round(enclave: Enclave, number: int, request: SigningRequest) -> Reply:
+    """Ask an operator to open a round."""
+    frame = frames.open_frame(number, request.serialize())
+    return ask(enclave, frame.kind, frame.body)
+
+
+def promise(enclave: Enclave, opened: Reply, request: SigningRequest) -> Reply:
+    """Ask for a promise."""
+    frame = frames.promise_frame(Open.parse(opened.unwrap()), request.serialize())
+    return ask(enclave, frame.kind, frame.body)
+
+
+def ballot(enclave: Enclave, promises: Sequence[Reply], request: SigningRequest) -> Reply:
+    """Ask for a vote that promises allow."""
+    found = [Promise.parse(reply.unwrap()) for reply in promises]
+    frame = frames.ballot_frame(found, request.serialize())
+    return ask(enclave, frame.kind, frame.body)
+
+
+def rule(reply: Reply) -> str:
+    """The rule of a refusal; fails when it is none."""
+    assert reply.refusal is not None, f"not refused: {reply.body!r:.80}"
+    return reply.refusal.rule
+
+
+__all__ = [
+    "ALICE",
+    "BOB",
+    "KEYS",
+    "MALLORY",
+    "N",
+    "NUMS",
+    "QUORUM",
+    "ROSTER",
+    "World",
+    "account",
+    "ask",
+    "ballot",
+    "open_round",
+    "promise",
+    "rule",
+    "sign",
+    "vote",
+    "zkbtc_app",
+]
