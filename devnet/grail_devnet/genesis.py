@@ -26,6 +26,7 @@ from grail.operators.evidence import DeployRecord, TxEvidence
 from grail.operators.frames import (
     FIRST_ROSTER_ACCEPT,
     FIRST_ROSTER_SIGN,
+    HEADERS,
     RECORD,
     STATUS,
     Frame,
@@ -133,7 +134,10 @@ async def publish_deploy(
 async def record_deploy(
     node: Node, transport: Transport, configuration: Configuration, app: CompiledApp, tx: Tx
 ) -> None:
-    """Show every enclave the confirmed deploy. It must be in a block."""
+    """Show every enclave the block of the deploy, and the deploy. It must be in a block."""
+    tip = await node.getblockcount()
+    headers = await node.headers(configuration.pinned.height + 1, tip)
+    await ask_all(transport, configuration.operators, Frame(HEADERS, headers))
     sources = []
     for txin in tx.inputs:
         raw = await node.getrawtransaction(txin.outpoint.txid)

@@ -40,6 +40,9 @@ READY_SECONDS = 60.0
 COINS = 20
 """Mature coins of 50 BTC that the faucet starts with."""
 
+GRAIL_COIN = 100_000
+"""Sats at the grail outpoint: the Grail NFT's own, the deploy's fee, and change."""
+
 Progress = Callable[[str], None]
 
 
@@ -131,12 +134,17 @@ class Started:
         return faucet
 
     async def _configure(self, node: Node, app: CompiledApp, faucet: Faucet) -> Configuration:
-        """Fix the network: its outpoint is a coin of the faucet's, its first header genesis."""
-        coin = (await faucet.coins())[0]
-        header = await node.getblockheader(await node.getblockhash(0))
+        """Fix the network: its first header is the tip, its outpoint a coin in the block above.
+
+        Only what lies above the first header can be shown to an enclave; and 16 hosts have few
+        headers to show.
+        """
+        height = await node.getblockcount()
+        header = await node.getblockheader(await node.getblockhash(height))
+        funded = await faucet.pay([(faucet.account.address, GRAIL_COIN)])
         configuration = Configuration(
-            Network(REGTEST, coin.outpoint),
-            PinnedHeader(0, Header.parse(header)),
+            Network(REGTEST, funded.outpoint(0)),
+            PinnedHeader(height, Header.parse(header)),
             app.bundle.vk,
             operators=self.plan.operators,
             quorum=self.plan.quorum,
