@@ -234,6 +234,8 @@ def _below(name: str, value: Data, limit: int) -> None:
         descriptor_invalid(f"{name} out of range", got=value, expected=f"below {limit}")
 
 
-def descriptor_invalid(message: str, *, got: object = "", expected: object = "") -> NoReturn:
+def descriptor_invalid(
+    message: str, *, got: object = "another form", expected: object = "the form of section 5"
+) -> NoReturn:
     """Raise `SpellIncorrect` with rule DescriptorInvalid."""
     raise SpellIncorrect("DescriptorInvalid", message, got=str(got)[:200], expected=str(expected))

@@ -42,7 +42,7 @@ class _Undo:
 
 @dataclass
 class View:
-    """Transactions on top of an index that no block holds yet; good until the next block."""
+    """Unconfirmed transactions on top of an index; good until its next block."""
 
     record: Record
     coins: Mapping[OutPoint, Coin]

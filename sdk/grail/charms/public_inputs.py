@@ -114,6 +114,8 @@ def strictly_rising(name: str, values: list[Data]) -> None:
         invalid(f"{name}: not strictly rising", got=values)
 
 
-def invalid(message: str, *, got: object = "", expected: object = "") -> NoReturn:
+def invalid(
+    message: str, *, got: object = "another form", expected: object = "the form of section 2"
+) -> NoReturn:
     """Raise `SpellIncorrect` with rule SpellInvalid."""
     raise SpellIncorrect("SpellInvalid", message, got=str(got)[:200], expected=str(expected))

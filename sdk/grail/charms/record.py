@@ -149,7 +149,9 @@ def read_state(state: Data) -> tuple[Roster, bytes, int]:
         members = tuple(XOnlyKey(keys[at : at + 32]) for at in range(0, len(keys), 32))
         roster = Roster(epoch, members, quorum, XOnlyKey(internal))
     except InvalidInput as exc:
-        raise SpellIncorrect("RosterInvalid", str(exc)) from exc
+        raise SpellIncorrect(
+            "RosterInvalid", str(exc), got="another state", expected="a roster"
+        ) from exc
     return roster, successor, successor_height
 
 
@@ -168,5 +170,7 @@ def _same_address(one: Roster, other: Roster) -> bool:
     )
 
 
-def _roster_invalid(message: str, *, got: object = "", expected: object = "") -> NoReturn:
+def _roster_invalid(
+    message: str, *, got: object = "another state", expected: object = "the next roster"
+) -> NoReturn:
     raise SpellIncorrect("RosterInvalid", message, got=str(got), expected=str(expected))

@@ -178,7 +178,7 @@ def read(tx: Tx, index: int, raw: bytes) -> Spell:
     try:
         value = codec.decode(raw, max_bytes=MAX_PAYLOAD)
     except DecodeError as exc:
-        invalid(f"payload: {exc}")
+        invalid(f"payload: {exc}", got=type(exc).__name__, expected="canonical CBOR")
     match value:
         case [dict() as body, bytes() as proof] if body.keys() == SPELL_KEYS:
             version, inner, public = body["version"], body["tx"], body["app_public_inputs"]

@@ -7,6 +7,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pytest
+from _pytest.mark import ParameterSet
+
 from grail.bitcoin.addresses import Roster
 from grail.bitcoin.network import REGTEST, Network
 from grail.bitcoin.tx import Tx
@@ -15,23 +18,34 @@ from grail.charms.descriptor import Bundle
 from grail.charms.record import Record, Reign
 from grail.charms.rules import Prevout
 from grail.codec import decode
-from grail.types import OutPoint, TxOut
+from grail.types import OutPoint
 
-FOLDER = Path(__file__).resolve().parents[4] / "shared" / "vectors" / "protocol"
+FOLDER = Path(__file__).resolve().parents[2] / "shared" / "vectors" / "protocol"
 """Where the fixture `vectors` looks too; needed when tests are collected, to make one of each case."""
 
 
 @cache
 def load(name: str) -> Any:
-    """One file of the vectors; empty when the vectors are not there (the fixture then skips)."""
+    """One file of the vectors; empty when they are not there (fixture `vectors` then skips)."""
     path = FOLDER / name
     return json.loads(path.read_text()) if path.is_file() else {}
 
 
-def cases(name: str, key: str) -> list[dict[str, Any]]:
-    """The entries of one list, for parametrising."""
+def entries(name: str, key: str) -> list[dict[str, Any]]:
+    """The entries of one list."""
     found: list[dict[str, Any]] = load(name).get(key, [])
     return found
+
+
+def cases(name: str, key: str, label: str, kind: str | None = None) -> list[ParameterSet]:
+    """The entries of one list as parameters; one empty entry where the vectors are not there.
+
+    A test that takes them takes `vectors` too, which decides what their absence means.
+    """
+    found = [entry for entry in entries(name, key) if kind is None or entry["kind"] == kind]
+    return [pytest.param(entry, id=str(entry[label]).replace(" ", "_")) for entry in found] or [
+        pytest.param({}, id="no_vectors")
+    ]
 
 
 def network() -> Network:
@@ -47,7 +61,9 @@ def contract(name: str) -> Contract:
 @cache
 def bundles() -> dict[bytes, Bundle]:
     """The four bundles by vk."""
-    found = [Bundle.parse(bytes.fromhex(entry["cbor"])) for entry in cases("facts.json", "bundles")]
+    found = [
+        Bundle.parse(bytes.fromhex(entry["cbor"])) for entry in entries("facts.json", "bundles")
+    ]
     return {bundle.vk: bundle for bundle in found}
 
 
@@ -74,7 +90,7 @@ def record(reigns: list[dict[str, Any]]) -> Record:
     )
 
 
-def prevouts(entries: list[dict[str, Any]]) -> tuple[Prevout, ...]:
+def prevouts(given: list[dict[str, Any]]) -> tuple[Prevout, ...]:
     """The prevouts of a case with their charms."""
     return tuple(
         Prevout(
@@ -85,15 +101,10 @@ def prevouts(entries: list[dict[str, Any]]) -> tuple[Prevout, ...]:
                 for charm in entry["charms"]
             },
         )
-        for entry in entries
+        for entry in given
     )
 
 
 def transaction(entry: dict[str, Any]) -> Tx:
     """The unsigned transaction of a case."""
     return Tx.parse(bytes.fromhex(entry["unsigned_tx"]))
-
-
-def txout(prevout: Prevout) -> TxOut:
-    """The prevout as Bitcoin knows it."""
-    return TxOut(prevout.sats, prevout.script)
