@@ -18,6 +18,7 @@ from grail.apps.token import Token
 from grail.apps.zkbtc import ZkBtc
 from grail.bitcoin.node import ALREADY_CONFIRMED, Node
 from grail.bitcoin.psbt import Psbt
+from grail.bitcoin.spv import Inclusion
 from grail.bitcoin.tx import Tx, verify_input
 from grail.charms.app import Contract
 from grail.charms.rules import CheckedTx
@@ -227,7 +228,7 @@ class Session:
 
     async def _known(self, psbt: Psbt) -> Known:
         transactions: dict[Txid, bytes] = {}
-        inclusions = {}
+        inclusions: dict[Txid, Inclusion] = {}
         while True:
             known = Known(transactions, inclusions, self.ledger.record.rosters)
             absent = evidence.missing(psbt, known)

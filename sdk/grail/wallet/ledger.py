@@ -8,20 +8,28 @@ trusts the node for what is in the chain, and nobody for what a spell means: cha
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from grail.bitcoin.network import Network
 from grail.bitcoin.node import Node
 from grail.bitcoin.spv import COINBASE_MATURITY, Inclusion, prove_inclusion
 from grail.bitcoin.tx import Tx
-from grail.charms.app import App, Contract, Data
+from grail.charms import history
+from grail.charms.app import App, Contract
 from grail.charms.descriptor import Bundle
+from grail.charms.history import Judged
 from grail.charms.index import CharmIndex
 from grail.charms.record import Record
 from grail.errors import NodeError, Unavailable
 from grail.operators.evidence import is_anchor
-from grail.types import BlockHash, OutPoint, Txid
-from grail.wallet.blocks import Blocks, Unspent, spendable
+from grail.types import BlockHash, OutPoint, Txid, TxOut
 from grail.wallet.coins import Coin
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    hash: BlockHash
+    txids: tuple[Txid, ...]
 
 
 class Ledger:
@@ -33,21 +41,27 @@ class Ledger:
         self.node = node
         self.network = network
         self.bundles = {bundle.vk: bundle for bundle in bundles}
-        self.index = CharmIndex(network, zkbtc, self.bundles)
-        self.blocks = Blocks()
-        self.mempool: dict[Txid, Tx] = {}
-        self._waiting: dict[OutPoint, Coin] = {}
-        self._taken: dict[OutPoint, Txid] = {}
+        self._zkbtc = zkbtc
+        self._start()
+
+    def _start(self) -> None:
+        self._index = CharmIndex(self.network, self._zkbtc, self.bundles)
+        self._view = self._index.unconfirmed([])
+        self._blocks: list[_Block] = []
+        self._transactions: dict[Txid, Tx] = {}
+        self._heights: dict[Txid, int] = {}
+        self._mempool: dict[Txid, Tx] = {}
+        self._verdicts: dict[Txid, Judged] = {}
 
     @property
     def height(self) -> int:
         """The tip's height; -1 before the first `follow`."""
-        return self.blocks.height
+        return len(self._blocks) - 1
 
     @property
     def record(self) -> Record:
         """The roster record as of the tip."""
-        return self.index.record
+        return self._index.record
 
     async def follow(self) -> None:
         """Catch up with the node: undo what left its best chain, read the rest, then the mempool.
@@ -66,114 +80,113 @@ class Ledger:
         raise Unavailable(f"node {self.node.url}: its chain changes faster than it can be read")
 
     async def _follow_chain(self, tip: BlockHash) -> None:
-        if self.blocks.chain and self.blocks.chain[-1].hash == tip:
+        if self._blocks and self._blocks[-1].hash == tip:
             return
         height = (await self.node.getblockheader_info(tip)).height
-        while self.blocks.chain and not await self._on_best_chain(height):
-            self.blocks.undo()
-            self.index.undo_block()
+        while self._blocks and not await self._on_best_chain(height):
+            if self._index.tip is None:  # deeper than what can be undone
+                self._start()
+                break
+            self._undo()
         while self.height < height:
             block = await self.node.getblockhash(self.height + 1)
             txs = [Tx.parse(raw) for raw in await self.node.getblock_transactions(block)]
-            self.index.apply_block(self.height + 1, block, txs)
-            self.blocks.add(block, txs)
+            self._apply(block, txs)
 
     async def _on_best_chain(self, height: int) -> bool:
         if self.height > height:
             return False
-        return await self.node.getblockhash(self.height) == self.blocks.chain[-1].hash
+        return await self.node.getblockhash(self.height) == self._blocks[-1].hash
+
+    def _apply(self, block: BlockHash, txs: list[Tx]) -> None:
+        height = len(self._blocks)
+        for judged in self._index.apply_block(height, block, txs):
+            self._verdicts[judged.tx.txid] = judged
+        for tx in txs:
+            self._transactions[tx.txid] = tx
+            self._heights[tx.txid] = height
+        self._blocks.append(_Block(block, tuple(tx.txid for tx in txs)))
+
+    def _undo(self) -> None:
+        self._index.undo_block()
+        for txid in self._blocks.pop().txids:
+            del self._heights[txid]
+            self._verdicts.pop(txid, None)
 
     async def _follow_mempool(self) -> None:
         txids = set(await self.node.getrawmempool())
-        kept = {txid: tx for txid, tx in self.mempool.items() if txid in txids}
+        kept = {txid: tx for txid, tx in self._mempool.items() if txid in txids}
         for txid in txids - kept.keys():
             kept[txid] = Tx.parse(await self.node.getrawtransaction(txid))
-        self.mempool = _parents_first(kept)
-        self._waiting, self._taken = {}, {}
-        charms: dict[OutPoint, Mapping[App, Data]] = {}
-        for txid, tx in self.mempool.items():
-            for txin in tx.inputs:
-                self._taken[txin.outpoint] = txid
-            found = self.index.unconfirmed(tx, charms)
-            charms |= {OutPoint(txid, vout): held for vout, held in enumerate(found) if held}
-            signed = is_anchor(tx, self.record.rosters)
-            for outpoint, output in spendable(tx):
-                held = charms.get(outpoint, {})
-                self._waiting[outpoint] = Coin(outpoint, output, held, None, signed)
+        self._mempool = _parents_first(kept)
+        self._view = self._index.unconfirmed(list(self._mempool.values()))
 
     # ---- coins
 
     def coins(self, script: bytes) -> list[Coin]:
-        """The unspent outputs at a script, those in the mempool too, in order of outpoints."""
+        """The unspent outputs at a script, those in the mempool too, in order of outpoints.
+
+        One whose charms are unknown is left out: it can be neither counted nor spent safely.
+        """
         found = [
-            self._coin(outpoint, unspent)
-            for outpoint, unspent in self.blocks.unspent.items()
-            if unspent.output.script == script and outpoint not in self._taken
-        ]
-        found += [
-            coin
-            for outpoint, coin in self._waiting.items()
-            if coin.output.script == script and outpoint not in self._taken
+            self._coin(outpoint, coin)
+            for outpoint, coin in self._view.unspent()
+            if coin.script == script and coin.charms is not None
         ]
         return sorted(found, key=lambda coin: coin.outpoint)
 
     def coin(self, outpoint: OutPoint) -> Coin | None:
-        """The unspent output of this outpoint, or None when it is spent or unknown."""
-        if outpoint in self._taken:
+        """The unspent output of this outpoint; None when it is spent, unknown, or unreadable."""
+        found = self._view.coin(outpoint)
+        if found is None or found.charms is None:
             return None
-        if outpoint in self._waiting:
-            return self._waiting[outpoint]
-        unspent = self.blocks.unspent.get(outpoint)
-        return None if unspent is None else self._coin(outpoint, unspent)
+        return self._coin(outpoint, found)
 
     def holders(self, app: App) -> list[Coin]:
         """The unspent outputs that hold charms of an app, those in the mempool too."""
         found = [
-            coin
-            for outpoint in self.index.outpoints(app)
-            if (coin := self.coin(outpoint)) is not None
+            self._coin(outpoint, coin)
+            for outpoint, coin in self._view.unspent()
+            if coin.charms and app in coin.charms
         ]
-        found += [
-            coin
-            for outpoint, coin in self._waiting.items()
-            if app in coin.charms and outpoint not in self._taken
-        ]
-        return found
+        return sorted(found, key=lambda coin: coin.outpoint)
 
     def spender(self, outpoint: OutPoint) -> Txid | None:
         """The unconfirmed transaction that spends an outpoint, if there is one."""
-        return self._taken.get(outpoint)
+        return self._view.spent.get(outpoint)
 
-    def _coin(self, outpoint: OutPoint, unspent: Unspent) -> Coin:
-        height = unspent.height or 0
-        return Coin(
-            outpoint,
-            unspent.output,
-            self.index.charms(outpoint),
-            unspent.height,
-            signed_by_quorum=False,
-            mature_at=height + COINBASE_MATURITY if unspent.coinbase else 0,
-        )
+    def _coin(self, outpoint: OutPoint, found: history.Coin) -> Coin:
+        mature_at, signed = 0, False
+        if found.height is None:
+            signed = is_anchor(self._mempool[outpoint.txid], self.record.rosters)
+        elif self._blocks[found.height].txids[0] == outpoint.txid:
+            mature_at = found.height + COINBASE_MATURITY
+        output = TxOut(found.sats, found.script)
+        return Coin(outpoint, output, found.charms or {}, found.height, signed, mature_at)
 
     # ---- transactions
 
     async def transaction(self, txid: Txid) -> Tx:
         """A transaction that was seen, or that the node knows. Raises `NodeError`."""
-        known = self.blocks.transactions.get(txid) or self.mempool.get(txid)
+        known = self._transactions.get(txid) or self._mempool.get(txid)
         return known or Tx.parse(await self.node.getrawtransaction(txid))
+
+    def verdict(self, txid: Txid) -> Judged | None:
+        """What the rules say of a transaction with a spell; None for one without, or unknown."""
+        return self._verdicts.get(txid) or self._view.judged.get(txid)
 
     def confirmations(self, txid: Txid) -> int:
         """How deep a transaction is in the chain; 0 when it is in no block."""
-        height = self.blocks.heights.get(txid)
+        height = self._heights.get(txid)
         return 0 if height is None else self.height - height + 1
 
     def inclusion(self, txid: Txid) -> Inclusion | None:
         """The proof that a transaction is in its block, or None when it is in none."""
-        height = self.blocks.heights.get(txid)
+        height = self._heights.get(txid)
         if height is None:
             return None
-        block = self.blocks.chain[height]
-        coinbase = self.blocks.transactions[block.txids[0]].serialize()
+        block = self._blocks[height]
+        coinbase = self._transactions[block.txids[0]].serialize()
         return prove_inclusion(block.hash, block.txids, txid, coinbase)
 
 
@@ -187,8 +200,8 @@ def _parents_first(txs: Mapping[Txid, Tx]) -> dict[Txid, Tx]:
             for txid, tx in left.items()
             if not any(txin.outpoint.txid in left for txin in tx.inputs)
         }
-        ordered |= ready
-        left = {txid: tx for txid, tx in left.items() if txid not in ready}
         if not ready:  # impossible in a mempool: a transaction cannot spend its own child
             raise Unavailable("the node's mempool holds a circle of transactions")
+        ordered |= ready
+        left = {txid: tx for txid, tx in left.items() if txid not in ready}
     return ordered

@@ -1,0 +1,236 @@
+"""`grail.connect()`: a running network as one object, with plain calls.
+
+    net = grail.connect()
+    alice = net.wallet("alice")
+    net.faucet(alice, 1_000_000)
+
+Networks are found in the owner's state folder only, never in the current one (threat D22), and what
+the folder says is compared with the chain before anything is asked or paid.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import anyio
+
+from grail import network_file
+from grail.charms.app import App, Contract
+from grail.connection.labels import Labels
+from grail.connection.receipt import Receipt, Receipts
+from grail.connection.session import Session
+from grail.connection.views import (
+    Balances,
+    PoolView,
+    SpellView,
+    pool_view,
+    spell_view,
+)
+from grail.connection.wallet import AsyncWallet, Payee
+from grail.errors import Unavailable
+from grail.folders import private_folder
+from grail.portal import Face, Portal, blocking
+from grail.types import Txid
+from grail.wallet.account import Account
+
+POLL_SECONDS = 0.05
+
+
+class Wallet(Face[AsyncWallet]):
+    """A user's wallet with plain calls; `grail.connection.wallet` says what each does."""
+
+    @property
+    def name(self) -> str:
+        """What the wallet is called on this machine."""
+        return self.inner.account.name
+
+    @property
+    def address(self) -> str:
+        """Where to pay it."""
+        return self.inner.account.address
+
+    @property
+    def script(self) -> bytes:
+        """The scriptPubKey of its address."""
+        return self.inner.script
+
+    def __repr__(self) -> str:
+        return f"Wallet({self.name!r}, {self.address})"
+
+    coins = blocking(AsyncWallet.coins)
+    balance = blocking(AsyncWallet.balance)
+    pay = blocking(AsyncWallet.pay)
+    deposit = blocking(AsyncWallet.deposit)
+    deposits = blocking(AsyncWallet.deposits)
+    peg_in = blocking(AsyncWallet.peg_in)
+    peg_out = blocking(AsyncWallet.peg_out)
+    recover = blocking(AsyncWallet.recover)
+    transfer = blocking(AsyncWallet.transfer)
+    issue = blocking(AsyncWallet.issue)
+    create_pool = blocking(AsyncWallet.create_pool)
+    add = blocking(AsyncWallet.add)
+    remove = blocking(AsyncWallet.remove)
+    swap = blocking(AsyncWallet.swap)
+
+
+class Connection:
+    """An open network. Close it, or use it with `with`."""
+
+    def __init__(self, session: Session, portal: Portal, *, shown: bool) -> None:
+        self.session = session
+        self.portal = portal
+        self._shown = shown
+        self._wallets: dict[str, Wallet] = {}
+        self._folder = private_folder(session.file.folder / "wallets")
+        self.labels = Labels(session.file.folder, self.zkbtc)
+
+    def __repr__(self) -> str:
+        return f"Connection({self.name!r}, height {self.session.ledger.height})"
+
+    @property
+    def name(self) -> str:
+        """The network's name."""
+        return self.session.file.name
+
+    @property
+    def zkbtc(self) -> App:
+        """The token that is backed by BTC in the vault, one unit a sat."""
+        return self.session.zkbtc.token
+
+    @property
+    def height(self) -> int:
+        """The height of the newest block."""
+        return self.portal.call(self.session.refresh).height - 1
+
+    @property
+    def receipts(self) -> Receipts:
+        """What was published through this connection, in order."""
+        return Receipts(self.session.receipts)
+
+    def wallet(self, name: str) -> Wallet:
+        """The wallet of this name; made, with a fresh key, when there is none."""
+        if name not in self._wallets:
+            path = self._folder / f"{name}.json"
+            chain = self.session.network.chain
+            account = Account.load(path, chain) if path.exists() else Account.create(path, chain)
+            self._wallets[name] = self._opened(account)
+        return self._wallets[name]
+
+    def _opened(self, account: Account) -> Wallet:
+        inner = AsyncWallet(self.session, account, self.labels, shown=self._shown)
+        return Wallet(inner, self.portal)
+
+    def wallets(self) -> list[Wallet]:
+        """All wallets of this network on this machine, by name."""
+        return [self.wallet(path.stem) for path in sorted(self._folder.glob("*.json"))]
+
+    def faucet(self, to: Payee, sats: int) -> Receipt:
+        """Have the devnet pay sats, confirmed at once."""
+        receipt = self._opened(self.session.faucet()).pay(sats, to)
+        self.mine()
+        return receipt
+
+    def mine(self, blocks: int = 1) -> int:
+        """Mine blocks on a devnet; returns the new height."""
+        return self.portal.call(self.session.mine, blocks)
+
+    def token(self, name: str) -> App:
+        """The token of this name here, or of the text `t/identity/vk`. Raises `InvalidInput`."""
+        return self.labels.find(name)
+
+    def pool(self, contract: Contract | App | str) -> PoolView:
+        """A pool as it is now, by contract (or its text, or the name of its shares)."""
+        return self.portal.call(pool_view, self.session, self.labels, self.contract(contract))
+
+    def contract(self, which: Contract | App | str) -> Contract:
+        """A contract by itself, one of its apps, a name, or its text. Raises `InvalidInput`."""
+        if isinstance(which, Contract):
+            return which
+        if isinstance(which, App):
+            return which.contract
+        if which.count("/") == 1:
+            return Contract.from_text(which)
+        return self.labels.find(which).contract
+
+    def spell(self, txid: Txid | str) -> SpellView:
+        """What a transaction does to charms, and whether the rules hold."""
+        found = txid if isinstance(txid, Txid) else Txid.from_hex(txid)
+        return self.portal.call(spell_view, self.session, self.labels, found)
+
+    def balances(self, *wallets: Wallet) -> Balances:
+        """What some wallets hold, all of this machine's when none is named."""
+        return Balances(wallet.balance() for wallet in wallets or self.wallets())
+
+    def wait(self, receipt: Receipt, confirmations: int = 1, seconds: float = 60) -> int:
+        """Wait until a transaction is so deep in the chain; returns how deep it is.
+
+        Raises `Unavailable` when that takes too long.
+        """
+        return self.portal.call(_wait, self.session, receipt.txid, confirmations, seconds)
+
+    def close(self) -> None:
+        """Close the connections and end the loop."""
+        self.portal.call(self.session.close)
+        self.portal.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+async def _wait(session: Session, txid: Txid, confirmations: int, seconds: float) -> int:
+    deadline = anyio.current_time() + seconds
+    while True:
+        await session.refresh()
+        depth = session.ledger.confirmations(txid)
+        if depth >= confirmations:
+            return depth
+        if anyio.current_time() >= deadline:
+            raise Unavailable(
+                f"transaction {txid} has {depth} of {confirmations} confirmations after "
+                f"{seconds:.0f} s",
+                hint="on a devnet: mine()",
+            )
+        await anyio.sleep(POLL_SECONDS)
+
+
+def connect(name: str | None = None, *, progress: bool | None = None) -> Connection:
+    """Open the devnet that runs on this machine, the one of this name if there are several.
+
+    `progress` shows a bar for long calls; by default where somebody looks (a terminal, a
+    notebook). Raises `Unavailable` when none runs, `Incorrect` when its files and its chain do
+    not fit together.
+    """
+    _warn_of_planted(Path.cwd())
+    found = network_file.find(name)
+    portal = Portal()
+    try:
+        session = portal.call(Session.open, found)
+    except BaseException:
+        portal.close()
+        raise
+    return Connection(session, portal, shown=_watched() if progress is None else progress)
+
+
+def _warn_of_planted(folder: Path) -> None:
+    """A network's file that lies in the current folder came with somebody's project (D22)."""
+    planted = folder / network_file.FILE
+    if planted.exists():
+        warnings.warn(
+            f"{planted} is ignored: networks are found in your state folder only", stacklevel=3
+        )
+
+
+def _watched() -> bool:
+    return sys.stderr.isatty() or "ipykernel" in sys.modules

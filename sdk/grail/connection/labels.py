@@ -1,0 +1,60 @@
+"""Names for tokens, given by the person on this machine; nothing on chain has a say in them.
+
+A token that has no name here is shown whole, `t/identity/vk`, so that none can pass for another.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from grail.charms.app import App
+from grail.errors import InvalidInput
+from grail.folders import write_private
+
+FILE = "labels.json"
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,15}")
+
+
+class Labels:
+    """Which app a name means, and how an app is shown."""
+
+    def __init__(self, folder: Path, zkbtc: App) -> None:
+        self._path = folder / FILE
+        self._zkbtc = zkbtc
+        self._apps: dict[str, App] = {"zkBTC": zkbtc}
+        if self._path.exists():
+            listed = json.loads(self._path.read_text())
+            self._apps |= {str(name): App.from_text(text) for name, text in listed.items()}
+
+    def give(self, name: str, app: App) -> None:
+        """Call an app by a name from now on. Raises `InvalidInput` when the name is taken."""
+        if not NAME.fullmatch(name):
+            raise InvalidInput(f"token name: got {name[:40]!r}", hint="use 1 to 16 letters, digits")
+        if self._apps.get(name, app) != app or name.lower() == "zkbtc":
+            raise InvalidInput(f"the name {name!r} means another token already")
+        self._apps[name] = app
+        listed = {n: str(a) for n, a in self._apps.items() if a != self._zkbtc}
+        write_private(self._path, json.dumps(listed, indent=1).encode())
+
+    def show(self, app: App) -> str:
+        """The app's name here, or the app whole."""
+        token = App("t", app.identity, app.vk)
+        for name, known in self._apps.items():
+            if known == app:
+                return name
+            if known == token:
+                return f"{app.tag} of {name}"
+        return str(app)
+
+    def find(self, text: str) -> App:
+        """The app of this name, or of the text `tag/identity/vk`. Raises `InvalidInput`."""
+        for name, app in self._apps.items():
+            if name.lower() == text.lower():
+                return app
+        if "/" in text:
+            return App.from_text(text)
+        raise InvalidInput(
+            f"no token is called {text[:40]!r} here", hint=f"known: {', '.join(self._apps)}"
+        )

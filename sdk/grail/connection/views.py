@@ -1,0 +1,189 @@
+"""What is on chain, as objects that show themselves: a pool, a spell, several balances."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from grail.apps.pool import SwapQuote
+from grail.charms import spell as spells
+from grail.charms.app import App, Contract, Data
+from grail.charms.history import Judged
+from grail.charms.spell import Spell
+from grail.connection.display import Cell, Shown
+from grail.connection.labels import Labels
+from grail.connection.session import Session
+from grail.connection.swap import pool_port
+from grail.connection.wallet import Holdings
+from grail.errors import SpellIncorrect
+from grail.exchange.pool import PoolPort
+from grail.types import Txid
+
+
+@dataclass(frozen=True)
+class PoolView(Shown):
+    """A pool as it is now: `port` is its output, `labels` the names of its tokens here."""
+
+    port: PoolPort
+    labels: Mapping[App, str]
+
+    @property
+    def contract(self) -> Contract:
+        """The pool's contract."""
+        return self.port.contract
+
+    @property
+    def reserves(self) -> dict[App, int]:
+        """The units of each token in the pool."""
+        return {self.port.asset_a: self.port.state.a, self.port.asset_b: self.port.state.b}
+
+    def quote(self, give: App, amount: int) -> SwapQuote:
+        """What paying in `amount` units of `give` takes out now. Raises `InvalidInput`."""
+        return self.port.quote(give, amount)
+
+    def curve(self, points: int = 100, spread: float = 2.0) -> list[tuple[float, float]]:
+        """Points (a, b) with the product of now, from a / spread to a * spread: for a picture."""
+        a, product = self.port.state.a, self.port.state.a * self.port.state.b
+        steps = [spread ** (2 * i / (points - 1) - 1) for i in range(points)]
+        return [(a * step, product / (a * step)) for step in steps]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        state = self.port.state
+        return {
+            "contract": str(self.contract),
+            "outpoint": str(self.port.coin.outpoint),
+            "reserves": {str(app): units for app, units in self.reserves.items()},
+            "shares": state.lp,
+            "fee_basis_points": state.fee,
+            "sats": self.port.coin.sats,
+        }
+
+    def _title(self) -> str:
+        return f"pool {self.contract}"
+
+    def _head(self) -> Sequence[str]:
+        return ("what", "amount")
+
+    def _rows(self) -> Sequence[Sequence[Cell]]:
+        state = self.port.state
+        return [
+            *((self.labels[app], units) for app, units in self.reserves.items()),
+            ("shares", state.lp),
+            ("fee, 1/10,000", state.fee),
+        ]
+
+
+async def pool_view(session: Session, labels: Labels, contract: Contract) -> PoolView:
+    """A pool as of now. Raises `InvalidInput` when there is none of that contract."""
+    await session.refresh()
+    port = pool_port(session, contract)
+    return PoolView(port, {app: labels.show(app) for app in (port.asset_a, port.asset_b)})
+
+
+@dataclass(frozen=True)
+class SpellView(Shown):
+    """A transaction's spell, and what the rules say of it."""
+
+    txid: Txid
+    spell: Spell | None
+    verdict: str
+    labels: Mapping[App, str]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        outs = self.spell.outs if self.spell else ()
+        return {
+            "txid": str(self.txid),
+            "verdict": self.verdict,
+            "apps": [str(app) for app in (self.spell.apps if self.spell else ())],
+            "outs": [{str(app): plain(data) for app, data in charms.items()} for charms in outs],
+            "proofs": [
+                {"contract": str(self.spell.contracts[p.contract]), "action": p.action}
+                for p in (self.spell.proofs if self.spell else ())
+                if self.spell is not None
+            ],
+        }
+
+    def _title(self) -> str:
+        return f"spell of {self.txid}: {self.verdict}"
+
+    def _head(self) -> Sequence[str]:
+        return ("output", "app", "data")
+
+    def _rows(self) -> Sequence[Sequence[Cell]]:
+        outs = self.spell.outs if self.spell else ()
+        return [
+            (index, self.labels[app], data if type(data) is int else str(plain(data)))
+            for index, charms in enumerate(outs)
+            for app, data in sorted(charms.items())
+        ]
+
+
+def plain(data: Data) -> Any:
+    """Charm data with byte strings as hexadecimal text: what JSON can hold."""
+    if isinstance(data, bytes):
+        return data.hex()
+    if isinstance(data, (list, tuple)):
+        return [plain(item) for item in data]
+    if isinstance(data, Mapping):
+        return {str(plain(key)): plain(value) for key, value in data.items()}
+    return data
+
+
+async def spell_view(session: Session, labels: Labels, txid: Txid) -> SpellView:
+    """The spell of a transaction that the node knows. Raises `NodeError`."""
+    await session.refresh()
+    tx = await session.ledger.transaction(txid)
+    verdict = session.ledger.verdict(txid)
+    try:
+        found = spells.parse(tx)
+    except SpellIncorrect as exc:
+        return SpellView(txid, None, f"incorrect ({exc})", {})
+    shown = {app: labels.show(app) for app in found.apps} if found else {}
+    return SpellView(txid, found, _said(found, verdict), shown)
+
+
+def _said(found: Spell | None, verdict: Judged | None) -> str:
+    if found is None:
+        return "no spell"
+    if verdict is None:
+        return "not checked"
+    if verdict.checked is not None:
+        return "correct"
+    return f"unknown ({verdict.refusal})" if verdict.unknown else f"incorrect ({verdict.refusal})"
+
+
+class Balances(list[Holdings], Shown):
+    """What several wallets hold, side by side."""
+
+    def table(self) -> dict[str, dict[str, int]]:
+        """By wallet, then by what: units and sats."""
+        return {
+            held.name: {str(row[0]): int(row[1] or 0) for row in held._rows()}  # noqa: SLF001
+            for held in self
+        }
+
+    def to_frame(self) -> Any:
+        """The same as a pandas DataFrame, one line a wallet; needs pandas."""
+        import pandas as pd  # type: ignore[import-untyped]  # it ships no types
+
+        return pd.DataFrame.from_dict(self.table(), orient="index").fillna(0).astype("int64")
+
+    def _title(self) -> str:
+        return "balances"
+
+    def _head(self) -> Sequence[str]:
+        table = self.table()
+        return ("wallet", *dict.fromkeys(what for row in table.values() for what in row))
+
+    def _rows(self) -> Sequence[Sequence[Cell]]:
+        columns = self._head()[1:]
+        return [
+            (name, *(row.get(column, 0) for column in columns))
+            for name, row in self.table().items()
+        ]
+
+    __str__ = Shown.__str__
+    __repr__ = Shown.__str__

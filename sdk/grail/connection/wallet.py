@@ -1,0 +1,332 @@
+"""A user's wallet on a network: what it holds, and everything it can do.
+
+`AsyncWallet` is for code that runs in an event loop of its own; `grail.connection.network` has the
+same with plain calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from grail.apps.pool import DEFAULT_FEE
+from grail.bitcoin import addresses
+from grail.bridge.deposit import DELAY, MAX_FEE, Deposit
+from grail.bridge.peg_in import draft_peg_in
+from grail.bridge.peg_out import draft_peg_out
+from grail.bridge.recovery import recover
+from grail.charms.app import App, Contract
+from grail.connection.deposits import PendingDeposit, Terms
+from grail.connection.display import Cell, Shown
+from grail.connection.labels import Labels
+from grail.connection.progress import showing
+from grail.connection.receipt import Receipt
+from grail.connection.session import Session, receipt_of
+from grail.connection.swap import Intent, SwapReceipt, pool_port, swap
+from grail.draft.assembled import Assembled
+from grail.draft.draft import Draft, Purse
+from grail.errors import InvalidInput
+from grail.exchange.pool import Move, adding, draft_create, draft_move, removing
+from grail.exchange.token import draft_issue, draft_transfer
+from grail.types import OutPoint
+from grail.wallet.account import Account
+from grail.wallet.coins import Balance, Coin
+
+STEPS = 4
+"""Build, prove, sign, publish."""
+
+SLIPPAGE = 50
+"""By how much a swap may come out below its first quote, in hundredths of a percent."""
+
+
+class HasScript(Protocol):
+    """Somebody who can be paid."""
+
+    @property
+    def script(self) -> bytes:
+        """His scriptPubKey."""
+
+
+Payee = str | HasScript
+"""An address as text, or a wallet."""
+
+
+@dataclass(frozen=True)
+class Holdings(Shown):
+    """What a wallet holds, by name: plain sats, sats under charms, units of each token."""
+
+    name: str
+    balance: Balance
+    labels: Mapping[App, str]
+
+    @property
+    def sats(self) -> int:
+        """Plain sats: those that carry nothing."""
+        return self.balance.sats
+
+    def units(self, app: App) -> int:
+        """Units of a token; 0 when there are none."""
+        return self.balance.tokens.get(app, 0)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return {
+            "wallet": self.name,
+            "sats": self.balance.sats,
+            "carriers": self.balance.carriers,
+            "unconfirmed": self.balance.unconfirmed,
+            "tokens": {str(app): amount for app, amount in self.balance.tokens.items()},
+            "nfts": {str(app): count for app, count in self.balance.nfts.items()},
+        }
+
+    def _title(self) -> str:
+        return self.name
+
+    def _head(self) -> Sequence[str]:
+        return ("what", "amount")
+
+    def _rows(self) -> Sequence[Sequence[Cell]]:
+        held = {**self.balance.tokens, **self.balance.nfts}
+        return [
+            ("sats", self.balance.sats),
+            ("sats under charms", self.balance.carriers),
+            *((self.labels[app], amount) for app, amount in held.items()),
+        ]
+
+
+@dataclass(frozen=True)
+class Issued(Receipt):
+    """A new token: `token` is its app."""
+
+    token: App | None = None
+
+
+@dataclass(frozen=True)
+class Opened(Receipt):
+    """A new pool: `pool` is its contract."""
+
+    pool: Contract | None = None
+
+
+class AsyncWallet:
+    """One account on one network. Every method that asks or sends is a coroutine."""
+
+    def __init__(self, session: Session, account: Account, labels: Labels, *, shown: bool) -> None:
+        self.session = session
+        self.account = account
+        self.labels = labels
+        self._shown = shown
+        self._terms = Terms(session.file.folder / "wallets" / f"{account.name}.deposits")
+
+    @property
+    def script(self) -> bytes:
+        """The scriptPubKey of its address."""
+        return self.account.script
+
+    def _to(self, payee: Payee) -> bytes:
+        if isinstance(payee, str):
+            return addresses.from_address(payee, self.session.network.chain.hrp)
+        return payee.script
+
+    async def _purse(self, *, unconfirmed: bool = False) -> Purse:
+        """Its coins; unconfirmed ones for what needs no operator."""
+        await self.session.refresh()
+        height = self.session.ledger.height + 1
+        coins = [
+            coin
+            for coin in self.session.ledger.coins(self.script)
+            if coin.spendable(height, unconfirmed=unconfirmed)
+        ]
+        return Purse(coins, self.script, self.session.rate)
+
+    async def _complete(self, what: str, built: Assembled) -> Receipt:
+        with showing(what, STEPS, shown=self._shown) as step:
+            step("build")
+            return await self.session.complete(what, built, self.account, step=step)
+
+    # ---- holding
+
+    async def coins(self) -> list[Coin]:
+        """Its unspent outputs, unconfirmed ones too."""
+        await self.session.refresh()
+        return self.session.ledger.coins(self.script)
+
+    async def balance(self) -> Holdings:
+        """What it holds, unconfirmed coins counted."""
+        balance = Balance.of(await self.coins())
+        held = [*balance.tokens, *balance.nfts]
+        return Holdings(self.account.name, balance, {app: self.labels.show(app) for app in held})
+
+    # ---- bitcoin
+
+    async def pay(self, sats: int, to: Payee) -> Receipt:
+        """Pay plain sats to somebody. Raises `InsufficientFunds`."""
+        purse = await self._purse(unconfirmed=True)
+        draft = Draft(self.session.context())
+        draft.pay(self._to(to), sats)
+        draft.fund(purse)
+        return await self._complete("payment", draft.assemble())
+
+    async def deposit(
+        self, sats: int, *, max_fee: int = MAX_FEE, delay: int = DELAY
+    ) -> PendingDeposit:
+        """Pay sats to a deposit address of its own, from which they become zkBTC.
+
+        Unserved, they can be taken back `delay` blocks after their confirmation.
+        """
+        purse = await self._purse(unconfirmed=True)
+        context = self.session.context()
+        deposit = Deposit.of(
+            context, self.script, self.account.internal_key, max_fee=max_fee, delay=delay
+        )
+        self._terms.remember(deposit)
+        draft = Draft(context)
+        draft.pay(deposit.script, sats)
+        draft.fund(purse)
+        receipt = await self._complete("deposit", draft.assemble())
+        await self.session.refresh()
+        coin = self.session.ledger.coin(OutPoint(receipt.txid, 0))
+        if coin is None:
+            raise InvalidInput(f"the deposit {receipt.txid} was spent at once")
+        return PendingDeposit(deposit, coin, self.session.ledger.height)
+
+    async def deposits(self) -> list[PendingDeposit]:
+        """Its deposits that wait on chain, served by nobody yet."""
+        await self.session.refresh()
+        context = self.session.context()
+        return self._terms.pending(context, self.account, self.session.ledger)
+
+    async def _current(self, pending: PendingDeposit) -> Coin:
+        await self.session.refresh()
+        coin = self.session.ledger.coin(pending.coin.outpoint)
+        if coin is None:
+            raise InvalidInput(f"deposit {pending.coin.outpoint} is spent already")
+        return coin
+
+    async def peg_in(self, pending: PendingDeposit) -> Receipt:
+        """Have a deposit served: its sats go to the vault, the same number of zkBTC to its owner.
+
+        Raises `InvalidInput` before it is `k` blocks deep, `Refused` by the operators' word.
+        """
+        coin = await self._current(pending)
+        session = self.session
+        depth = session.ledger.confirmations(coin.outpoint.txid)
+        if depth < session.network.k:
+            raise InvalidInput(
+                f"the deposit has {depth} confirmations, expected {session.network.k}",
+                hint="wait for blocks; on a devnet: mine(6)",
+            )
+        built = draft_peg_in(
+            session.context(), session.apps.zkbtc, pending.deposit, coin, session.rate
+        )
+        return await self._complete("peg-in", built)
+
+    async def recover(self, pending: PendingDeposit) -> Receipt:
+        """Take an unserved deposit back by its own key, after its delay.
+
+        Raises `InvalidInput` before that.
+        """
+        coin = await self._current(pending)
+        session = self.session
+        built, signed = recover(
+            session.context(),
+            pending.deposit,
+            coin,
+            self.account,
+            to=self.script,
+            rate=session.rate,
+        )
+        await session.publish(signed)
+        receipt = receipt_of("recovery", built, signed, None)
+        session.receipts.append(receipt)
+        return receipt
+
+    async def peg_out(self, units: int, to: Payee | None = None) -> Receipt:
+        """Burn zkBTC; the vault pays the same number of sats, less the fee, to an address.
+
+        Raises `InsufficientFunds`, `Refused`.
+        """
+        purse = await self._purse()
+        session = self.session
+        built = draft_peg_out(
+            session.context(),
+            session.apps.zkbtc,
+            session.vault(),
+            purse,
+            burn=units,
+            pay_to=self.script if to is None else self._to(to),
+        )
+        return await self._complete("peg-out", built)
+
+    # ---- tokens and pools
+
+    async def transfer(self, app: App, units: int, to: Payee) -> Receipt:
+        """Give units of a token to somebody: no proof, no operator. Raises `InsufficientFunds`."""
+        purse = await self._purse(unconfirmed=True)
+        built = draft_transfer(self.session.context(), purse, app, units, to=self._to(to))
+        return await self._complete("transfer", built)
+
+    async def issue(self, supply: int, name: str | None = None) -> Issued:
+        """Issue a new token, all of it to this wallet; `name` is for this machine's eyes only."""
+        purse = await self._purse(unconfirmed=True)
+        session = self.session
+        built = draft_issue(session.context(), session.apps.token, purse, supply, to=self.script)
+        token = built.acts[0].contract.token
+        if name is not None:
+            self.labels.give(name, token)
+        receipt = await self._complete("token issue", built)
+        return Issued(**_fields(receipt), token=token)
+
+    async def create_pool(
+        self, asset_a: App, a: int, asset_b: App, b: int, *, fee: int = DEFAULT_FEE
+    ) -> Opened:
+        """Open a pool with two reserves; `fee` is in hundredths of a percent."""
+        purse = await self._purse(unconfirmed=True)
+        session = self.session
+        reserves = [(asset_a, a), (asset_b, b)]
+        built = draft_create(session.context(), session.apps.pool, purse, reserves, fee=fee)
+        receipt = await self._complete("pool creation", built)
+        return Opened(**_fields(receipt), pool=built.acts[0].contract)
+
+    async def _move(self, what: str, pool: Contract, plan: Any) -> Receipt:
+        purse = await self._purse()
+        session = self.session
+        port = pool_port(session, pool)
+        move: Move = plan(port)
+        built = draft_move(session.context(), session.apps.pool, port, purse, move)
+        return await self._complete(what, built)
+
+    async def add(self, pool: Contract, a: int, b: int) -> Receipt:
+        """Add at most `a` and `b` to a pool's reserves for the most shares that they buy."""
+        return await self._move("liquidity added", pool, lambda port: adding(port, a, b))
+
+    async def remove(self, pool: Contract, shares: int) -> Receipt:
+        """Burn shares of a pool for their part of both reserves."""
+        return await self._move("liquidity removed", pool, lambda port: removing(port, shares))
+
+    async def swap(
+        self,
+        pool: Contract,
+        give: App,
+        amount: int,
+        *,
+        least: int | None = None,
+        deadline: int | None = None,
+    ) -> SwapReceipt:
+        """Pay units of `give` into a pool for at least `least` units of its other token.
+
+        Without `least`, half a percent below the quote of now. Raises `Refused` StaleTip when the
+        pool moves beyond that, or `deadline` (a height) passes.
+        """
+        await self.session.refresh()
+        if least is None:
+            quote = pool_port(self.session, pool).quote(give, amount)
+            least = quote.taken * (10_000 - SLIPPAGE) // 10_000
+        intent = Intent(pool, give, amount, least, deadline)
+        with showing("swap", STEPS, shown=self._shown) as step:
+            return await swap(self.session, self.account, intent, step)
+
+
+def _fields(receipt: Receipt) -> dict[str, Any]:
+    return {name: getattr(receipt, name) for name in Receipt.__dataclass_fields__}
