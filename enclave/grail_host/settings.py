@@ -1,4 +1,4 @@
-"""What an operator's host is told when it starts. Nothing here changes what its enclave decides."""
+"""What an operator's host is told at its start. Nothing here changes what its enclave decides."""
 
 from __future__ import annotations
 

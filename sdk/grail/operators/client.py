@@ -30,6 +30,10 @@ Publish = Callable[[Tx], Awaitable[None]]
 """Sends a finished transaction to a node; must not mind one that is there already."""
 
 
+SIGN_ROUNDS = 3
+"""How often signatures are asked for while operators say that they do not see the newest block."""
+
+
 @dataclass(frozen=True)
 class Collected:
     """A transaction with all witnesses, and how it came about.
@@ -98,7 +102,7 @@ async def gather_signatures(
         return len(signatures) >= scope.quorum
 
     frame = frames.sign_frame(decision.votes, job.proposal.body)
-    for attempt in range(1 + coordinator.limits.tries):
+    for attempt in range(SIGN_ROUNDS):
         await coordinator.ask("signed", frame, heard)
         # A voter may know a block that others have not seen yet: those refuse until they have.
         behind = any("ViewBehind" in answer.text for answer in report.latest.values())

@@ -39,13 +39,17 @@ Heard = Callable[[int, Reply], bool]
 """Takes an operator's reply; True when no more answers are needed."""
 
 
+LONELY = 3
+"""Rounds in a row that too few answered before a coordinator gives up."""
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """How long to wait, in seconds, and how often to try. None of it matters for safety.
 
     `answer` is the most for one answer, `opener` for one that opens a round; `straggler` is what
-    late ones get when a quorum has answered but does not agree. Too few answers are asked for
-    `tries` times. A failed round is followed by a pause of `base` doubled each time, at most `cap`,
+    late ones get when a quorum has answered but does not agree. Who gives no answer is asked up to
+    `tries` times: an answer that was lost is given again. A failed round is followed by a pause of `base` doubled each time, at most `cap`,
     shortened by chance; after `rounds` of them it is over.
     """
 
@@ -108,19 +112,14 @@ class Coordinator:
         took an outpoint, and `QuorumNotReached` when too few operators answer or agree.
         """
         self._bodies[proposal.family] = proposal
-        alive = 0
-        for attempt in range(self.limits.tries):
-            first = await self._fast(proposal)
-            if isinstance(first, Decision):
-                return first
-            if isinstance(first, _Taken):
-                return await self._settle(first, proposal)
-            if first.contested:
-                return await self._contest(proposal, first.above)
-            alive = first.alive
-            if attempt + 1 < self.limits.tries:
-                await self.hold(attempt)
-        raise self.report.failure("voted", alive, self.scope.quorum)
+        first = await self._fast(proposal)
+        if isinstance(first, Decision):
+            return first
+        if isinstance(first, _Taken):
+            return await self._settle(first, proposal)
+        if first.contested:
+            return await self._contest(proposal, first.above)
+        raise self.report.failure("voted", first.alive, self.scope.quorum)
 
     # a: the fast ballot
 
@@ -180,7 +179,7 @@ class Coordinator:
                     target, again = outcome.proposal, outcome.again
                 case _Failed():
                     lonely = 0 if outcome.alive >= self.scope.quorum else lonely + 1
-                    if lonely > self.limits.tries + 1:
+                    if lonely >= LONELY:
                         raise self.report.failure("promised", outcome.alive, self.scope.quorum)
                     number, target = max(number, outcome.above), mine
                     await self.hold(attempt)
@@ -416,6 +415,7 @@ class Coordinator:
             frame,
             take,
             seconds=seconds or self.limits.answer,
+            tries=self.limits.tries,
             straggler=self.limits.straggler,
             patient=patient,
         )
@@ -458,6 +458,7 @@ async def ask_all(
     take: Callable[[int, Reply | GrailError, float], bool],
     *,
     seconds: float,
+    tries: int = 1,
     straggler: float = 0,
     patient: Callable[[], bool] | None = None,
 ) -> None:
@@ -472,13 +473,16 @@ async def ask_all(
         async def one(operator: int) -> None:
             nonlocal done
             said: Reply | GrailError
-            try:
-                with anyio.fail_after(seconds):
-                    said = await transport.ask(operator, frame)
-            except TimeoutError:
-                said = Unavailable(f"no answer in {seconds:g} s")
-            except GrailError as exc:
-                said = exc
+            for _ in range(tries):
+                try:
+                    with anyio.fail_after(seconds):
+                        said = await transport.ask(operator, frame)
+                except TimeoutError:
+                    said = Unavailable(f"no answer in {seconds:g} s")
+                except GrailError as exc:
+                    said = exc
+                if not isinstance(said, Unavailable):
+                    break
             if done:
                 return
             now = anyio.current_time()

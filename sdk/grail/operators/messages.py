@@ -13,6 +13,7 @@ network or roster never verifies as another (threats R17, S32). `parse` gives a 
 
 from __future__ import annotations
 
+import struct
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -176,7 +177,8 @@ class Scope:
 class Head:
     """The part that Vote, Open and Promise share.
 
-    `v` holds the highest epoch that the sender has seen of each operator, its own at `v[sender]`.
+    `v` holds the highest epoch that the sender has seen of each operator, its own at `v[sender]`;
+    on the wire it is four little-endian bytes each.
     """
 
     network: bytes
@@ -193,7 +195,7 @@ class Head:
             self.roster.serialize(),
             self.configuration,
             self.sender,
-            list(self.v),
+            b"".join(epoch.to_bytes(4, "little") for epoch in self.v),
             self.best.fields(),
         ]
 
@@ -205,14 +207,15 @@ class Head:
         roster = _outpoint(parts.blob("roster id", 36), what)
         configuration = parts.blob("configuration", 32)
         sender = parts.uint("sender", 8)
-        epochs = parts.items("V", MAX_OPERATORS)
-        v = Fields(epochs, f"{what}: V")
+        epochs = parts.blob("V", most=4 * MAX_OPERATORS)
+        if len(epochs) % 4:
+            raise DecodeError(f"{what}: V has {len(epochs)} bytes, expected four an operator")
         return cls(
             network,
             roster,
             configuration,
             sender,
-            tuple(v.uint("epoch", 32) for _ in epochs),
+            tuple(epoch for (epoch,) in struct.iter_unpack("<I", epochs)),
             BestHeader.from_fields(parts.optional("best header")),
         )
 
