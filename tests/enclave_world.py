@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 from made_chain import MadeChain
@@ -169,19 +169,29 @@ class World:
         psbt = self.psbt(built, *accounts)
         return self.requested(replace(psbt, tx=replace(psbt.tx, **changes)))
 
-    def signed(self, built: Assembled, replies: Sequence[Reply], *accounts: Account) -> Tx:
-        """The final transaction, from the operators' signatures."""
+    def signed(
+        self, built: Assembled, replies: Sequence[Reply], *accounts: Account, first: int = 0
+    ) -> Tx:
+        """The final transaction; `replies` are those of operators from number `first` on."""
         tx = built.signed_by(*accounts)
-        checked = built.check()
         given = {
             key.public: dict(Signatures.from_fields(reply.unwrap()).signatures)
-            for key, reply in zip(KEYS, replies, strict=False)
+            for key, reply in zip(KEYS[first:], replies, strict=False)
         }
-        for spend in checked.quorum_inputs:
+        for spend in built.check().quorum_inputs:
             signatures = {key: found[spend.index] for key, found in given.items()}
             witness = quorum_witness(ROSTER, spend.leaf, signatures)
             tx = tx.with_witness(spend.index, witness)
         return tx
+
+    def served(self, sats: int = 500_000) -> tuple[Tx, int]:
+        """A signed peg-in, not in a block yet, and what it minted."""
+        built = self.peg_in(*self.paid(sats))
+        request, enclaves = self.request(built), self.enclaves(QUORUM)
+        votes = [vote(enclave, request) for enclave in enclaves]
+        tx = self.signed(built, [sign(enclave, request, votes) for enclave in enclaves])
+        self.transactions[tx.txid] = tx
+        return tx, tx.outputs[0].sats
 
     # Enclaves.
 
@@ -198,6 +208,7 @@ class World:
             tuple(items),
         )
 
+    @cached_property
     def first_roster(self) -> FirstRoster:
         """The roster with everybody's signature."""
         fields = roster_fields(ROSTER)
@@ -222,7 +233,7 @@ class World:
 
     def enclaves(self, count: int = N) -> list[Enclave]:
         """Enclaves that are ready to sign."""
-        first, record = self.first_roster().fields(), self.deploy_record().to_value()
+        first, record = self.first_roster.fields(), self.deploy_record().to_value()
         made = [self.bare(index) for index in range(count)]
         for enclave in made:
             ask(enclave, frames.FIRST_ROSTER_ACCEPT, first).unwrap()
@@ -232,6 +243,10 @@ class World:
     def enclave(self) -> Enclave:
         """One enclave that is ready to sign."""
         return self.enclaves(1)[0]
+
+    def voted(self, request: SigningRequest) -> list[Reply]:
+        """The votes of a quorum of fresh enclaves."""
+        return [vote(enclave, request) for enclave in self.enclaves(QUORUM)]
 
 
 def ask(enclave: Enclave, kind: str, body: Any = None) -> Reply:
@@ -285,10 +300,10 @@ __all__ = [
     "BOB",
     "KEYS",
     "MALLORY",
-    "N",
     "NUMS",
     "QUORUM",
     "ROSTER",
+    "N",
     "World",
     "account",
     "ask",
