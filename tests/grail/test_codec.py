@@ -111,7 +111,7 @@ REFUSED = {
     "simple value 255": ("f8ff", DecodeError),
     "a break": ("ff", DecodeError),
     "additional information 28": ("1c", DecodeError),
-    "a number of no definite length": ("1f", DecodeError),
+    "a number of no definite length": ("1f", NotCanonical),
     "a text that is not UTF-8": ("61ff", DecodeError),
     "a text with half a surrogate pair": ("63eda080", DecodeError),
     "a negative bignum": ("c349010000000000000000", DecodeError),
@@ -129,7 +129,6 @@ REFUSED = {
     "33 arrays in each other": ("81" * 33 + "00", TooDeep),
     "100,000 arrays in each other": ("81" * 100_000, TooDeep),
     "a bignum of 1,025 bytes": ("c2590401" + "01" * 1025, TooLarge),
-    "a map of 4,097 keys": ("b91001", TooLarge),
 }
 
 
@@ -150,8 +149,6 @@ def test_limits_are_exact():
         codec.decode(bytes.fromhex("4401020304"), max_bytes=4)
     largest = (1 << 8 * codec.MAX_INTEGER) - 1
     assert codec.decode(codec.encode(largest)) == largest
-    full = dict.fromkeys(range(codec.MAX_KEYS), 0)
-    assert codec.decode(codec.encode(full)) == full
 
 
 def test_nested_references_cost_nothing():
@@ -166,6 +163,26 @@ def test_nested_references_cost_nothing():
     assert time.process_time() - start < 0.1
 
 
+@pytest.mark.parametrize("tag", [*range(1100), 43000, 55799, (1 << 64) - 1])
+def test_no_tag_but_a_large_number_is_taken(tag):
+    head = bytes([0xDB]) + tag.to_bytes(8, "big") if tag > 23 else bytes([0xC0 | tag])
+    for payload in (b"\x00", b"\x41a", b"\x61a", b"\x82\x01\x01"):
+        with pytest.raises(DecodeError):
+            codec.decode(head + payload)
+
+
+def test_C20_keys_that_collide_are_refused_in_long_input():
+    """Arrays of -1 and -2 all have one hash in Python: a map of many would take minutes."""
+    bits = [[-1 - (n >> i & 1) for i in range(16)] for n in range(8192)]
+    keys = sorted(codec.encode(key) for key in bits)
+    raw = b"\xb9\x20\x00" + b"".join(key + b"\x00" for key in keys)
+    assert len(raw) > codec.MAX_FREE_KEYS
+    start = time.process_time()
+    with pytest.raises(DecodeError):
+        codec.decode(raw)
+    assert time.process_time() - start < 0.1
+
+
 UNWRITABLE = {
     "a float": 1.0,
     "a set": {1},
@@ -175,7 +192,7 @@ UNWRITABLE = {
     "an integer of 1,025 bytes": 1 << 8 * 1024,
     "a lone surrogate": "\ud800",
     "a float inside": [{"a": [1, 0.5]}],
-    "4,097 keys": dict.fromkeys(range(4097), 0),
+    "a map as a key's part": {(): 0, (1, "a"): {}, "b": {(): {0.5: 1}}},
     "a list that holds itself": (itself := []),
 }
 itself.append(itself)
