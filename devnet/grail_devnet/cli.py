@@ -10,6 +10,8 @@ import contextlib
 import json
 import signal
 import subprocess
+import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -64,10 +66,10 @@ def up(
             start_new_session=True,
             text=True,
         ) as manager,
-        showing("devnet", operators + 7, shown=not as_json) as bar,
+        showing("devnet", operators + 7, shown=sys.stderr.isatty()) as bar,
     ):
         try:
-            _follow(manager, bar)
+            _follow(manager, bar if sys.stderr.isatty() or as_json else _say)
         except BaseException:
             with contextlib.suppress(ProcessLookupError):
                 manager.send_signal(signal.SIGTERM)
@@ -189,12 +191,17 @@ def _attach(name: str | None) -> Devnet:
     return Devnet.attach(name)
 
 
-def _follow(manager: subprocess.Popen[str], bar: object) -> None:
+def _say(step: str) -> None:
+    """Progress where there is no terminal: a line a step, without the count of operators."""
+    if " of " not in step:
+        note(f"devnet: {step}")
+
+
+def _follow(manager: subprocess.Popen[str], bar: Callable[[str], None]) -> None:
     """Show how far the manager is; return when it is ready, raise what it says."""
     from grail.errors import InvalidInput, NodeUnfit, Unavailable
 
     assert manager.stdout is not None
-    assert callable(bar)
     said: list[str] = []
     for line in manager.stdout:
         try:
