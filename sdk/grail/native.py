@@ -201,6 +201,12 @@ def r1cs_check(r1cs: bytes, wtns: bytes) -> int | None:
         return _native.r1cs_check(r1cs, wtns)
 
 
+def program_run(program: bytes, inputs: Sequence[int]) -> bytes:
+    """Evaluate a witness program: all wires as `.wtns` bytes. Raises: DecodeError, InvalidInput."""
+    with _mapped(InvalidInput):
+        return _native.program_run(program, scalars(inputs))
+
+
 def wtns_wires(wtns: bytes) -> tuple[int, ...]:
     """All wires of a witness. Raises: DecodeError."""
     with _mapped(InvalidInput):

@@ -84,6 +84,20 @@ fn wtns_wires<'py>(py: Python<'py>, wtns: PyBackedBytes) -> PyResult<Raw<'py>> {
     Ok(PyBytes::new(py, &raw))
 }
 
+/// Evaluates a witness program: all wires as `.wtns` bytes.
+#[pyfunction]
+fn program_run<'py>(
+    py: Python<'py>,
+    program: PyBackedBytes,
+    inputs: Vec<PyBackedBytes>,
+) -> PyResult<Raw<'py>> {
+    let raw = outside(py, || {
+        let wires = program::Program::parse(&program)?.run(&field::list_from_be(&inputs)?)?;
+        Ok(wtns::serialize(&wires))
+    })?;
+    Ok(PyBytes::new(py, &raw))
+}
+
 /// Proving key and verifying key, a function of circuit and seed.
 #[pyfunction]
 fn groth16_setup<'py>(
@@ -265,6 +279,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(r1cs_info, module)?)?;
     module.add_function(wrap_pyfunction!(r1cs_check, module)?)?;
     module.add_function(wrap_pyfunction!(wtns_wires, module)?)?;
+    module.add_function(wrap_pyfunction!(program_run, module)?)?;
     module.add_function(wrap_pyfunction!(groth16_setup, module)?)?;
     module.add_function(wrap_pyfunction!(groth16_verify, module)?)?;
     module.add_function(wrap_pyfunction!(groth16_verify_batch, module)?)?;

@@ -93,3 +93,47 @@ pub fn keys(raw: &[u8], seed: &[u8]) -> Outcome<ProvingKey<Bn254>> {
     )
     .map_err(|error| Fault::input(format!("setup: {error}")))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::zk::points::serialize;
+    use crate::zk::proving_key;
+    use crate::zk::r1cs::tests::{file, multiplier, Row};
+    use ark_ec::AffineRepr;
+
+    fn made(threads: usize, seed: u8) -> Vec<u8> {
+        let row: Row<'_> = [&[(2, 1), (0, 5)], &[(3, 7)], &[(1, 1), (2, 3)]];
+        let rows: Vec<Row<'_>> = vec![row; 300];
+        let circuit = file([4, 1, 0, 2], &rows);
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+        let keys = pool.unwrap().install(|| keys(&circuit, &[seed; 32]));
+        proving_key::serialize(&keys.unwrap()).unwrap()
+    }
+
+    #[test]
+    fn the_number_of_threads_changes_nothing() {
+        let alone = made(1, 1);
+        assert_eq!(alone, made(2, 1));
+        assert_eq!(alone, made(7, 1));
+        assert_ne!(alone, made(1, 2));
+    }
+
+    #[test]
+    fn every_public_input_has_its_own_point() {
+        // wires 1 to 3 are public and only the third is used: the added rows hold the others
+        let circuit = file([5, 3, 0, 1], &[[&[(4, 1)], &[(4, 1)], &[(3, 1)]]]);
+        let key = keys(&circuit, &[0; 32]).unwrap().vk;
+        assert_eq!(key.gamma_abc_g1.len(), 4);
+        assert!(key.gamma_abc_g1.iter().all(|point| !point.is_zero()));
+        assert_eq!(crate::zk::points::check_key(&key, 3), Ok(()));
+        assert_eq!(serialize(&key).map(|raw| raw.len()), Ok(360));
+    }
+
+    #[test]
+    fn seeds_of_another_length_are_refused() {
+        for length in [0, 31, 33] {
+            assert!(keys(&multiplier(), &vec![0; length]).is_err());
+        }
+    }
+}

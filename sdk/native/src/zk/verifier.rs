@@ -116,17 +116,13 @@ struct Sum {
     c: G1Projective,
 }
 
-/// Checks many proofs in one equation: sum of z_i times each, z_i of 128 fresh bits.
-///
-/// A batch in which a proof is false passes with probability 2^-128, whatever the proofs are: the
-/// weights are drawn after they are fixed (threat Z23).
-pub fn verify_batch(statements: &[Statement]) -> Outcome<()> {
+/// Whether the sum of all proofs' equations, each times its weight, holds.
+fn sum_holds(statements: &[Statement], weights: &[Fr]) -> Outcome<bool> {
     let mut sums: HashMap<&[u8], Sum> = HashMap::new();
     let mut left: Vec<G1Projective> = Vec::new();
     let mut right: Vec<<Bn254 as Pairing>::G2Prepared> = Vec::new();
-    for statement in statements {
+    for (statement, z) in statements.iter().zip(weights) {
         let key = prepared_key(&statement.key, statement.publics.len())?;
-        let z = Fr::from(u128::rand(&mut OsRng));
         left.push(statement.proof.a * z);
         right.push(statement.proof.b.into());
         let sum = sums.entry(&statement.key).or_insert_with(|| Sum {
@@ -138,7 +134,7 @@ pub fn verify_batch(statements: &[Statement]) -> Outcome<()> {
         sum.weight += z;
         sum.c += statement.proof.c * z;
         for (total, public) in sum.publics.iter_mut().zip(&statement.publics) {
-            *total += z * public;
+            *total += *z * public;
         }
     }
     for sum in sums.into_values() {
@@ -153,7 +149,17 @@ pub fn verify_batch(statements: &[Statement]) -> Outcome<()> {
     }
     let left: Vec<G1Affine> = G1Projective::normalize_batch(&left);
     let product = Bn254::final_exponentiation(Bn254::multi_miller_loop(left, right));
-    if product.is_some_and(|product| product.0 == <Bn254 as Pairing>::TargetField::ONE) {
+    Ok(product.is_some_and(|product| product.0 == <Bn254 as Pairing>::TargetField::ONE))
+}
+
+/// Checks many proofs in one equation, each weighted by 128 fresh bits.
+///
+/// A batch in which a proof is false passes with probability 2^-128, whatever the proofs are: the
+/// weights are drawn after they are fixed (threat Z23).
+pub fn verify_batch(statements: &[Statement]) -> Outcome<()> {
+    let draw = |_: &Statement| Fr::from(u128::rand(&mut OsRng));
+    let weights: Vec<Fr> = statements.iter().map(draw).collect();
+    if sum_holds(statements, &weights)? {
         return Ok(());
     }
     for (index, statement) in statements.iter().enumerate() {
@@ -165,4 +171,95 @@ pub fn verify_batch(statements: &[Statement]) -> Outcome<()> {
         )?;
     }
     Err(does_not_verify("batch"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::zk::points::{parse_proof, serialize};
+    use crate::zk::prover::Prover;
+    use crate::zk::{proving_key, r1cs, setup};
+    use ark_ec::AffineRepr;
+
+    fn statement(left: u64, right: u64) -> Statement {
+        let circuit = r1cs::tests::multiplier();
+        let keys = setup::keys(&circuit, &[7; 32]).unwrap();
+        let prover = Prover::new(&circuit, &proving_key::serialize(&keys).unwrap()).unwrap();
+        let wires = [1, left * right, left, right].map(Fr::from);
+        let (proof, publics) = prover.prove(&wires).unwrap();
+        Statement {
+            key: serialize(&keys.vk).unwrap(),
+            publics,
+            proof,
+        }
+    }
+
+    fn one(statement: &Statement) -> Outcome<()> {
+        verify(&statement.key, &statement.publics, &statement.proof)
+    }
+
+    #[test]
+    fn test_z23_a_cancelling_pair_is_refused() {
+        let mut pair = [statement(3, 11), statement(5, 7)];
+        let shift = G1Affine::generator();
+        pair[0].proof.c = (pair[0].proof.c + shift).into_affine();
+        pair[1].proof.c = (pair[1].proof.c - shift).into_affine();
+        // with predictable weights the two faults cancel
+        assert_eq!(sum_holds(&pair, &[Fr::ONE, Fr::ONE]), Ok(true));
+        assert!(matches!(verify_batch(&pair), Err(Fault::Proof(_))));
+        assert!(one(&pair[0]).is_err() && one(&pair[1]).is_err());
+    }
+
+    #[test]
+    fn test_z14_a_rerandomized_proof_says_the_same() {
+        let mut stated = statement(3, 11);
+        let key = parse_key(&stated.key).unwrap();
+        let again = Groth16::<Bn254>::rerandomize_proof(&key, &stated.proof, &mut OsRng);
+        assert_ne!(again, stated.proof);
+        stated.proof = again;
+        assert_eq!(one(&stated), Ok(()));
+        stated.publics[0] += Fr::ONE;
+        assert!(one(&stated).is_err());
+    }
+
+    #[test]
+    fn an_empty_batch_holds_and_a_full_one_too() {
+        assert_eq!(verify_batch(&[]), Ok(()));
+        assert_eq!(verify_batch(&[statement(3, 11), statement(5, 7)]), Ok(()));
+    }
+
+    #[test]
+    fn test_z11_points_outside_the_subgroup_are_refused() {
+        let stated = statement(3, 11);
+        let good = serialize(&stated.proof).unwrap();
+        // B's x counted up until it is on the twist's curve, where the subgroup is a tiny part
+        let (mut raw, mut met) = (good.clone(), 0);
+        for x in 1..=40u8 {
+            raw[32..96].fill(0);
+            raw[32] = x;
+            let b = ark_bn254::G2Affine::get_point_from_x_unchecked(u64::from(x).into(), false);
+            if let Some(b) = b {
+                assert!(b.is_on_curve() && !b.is_in_correct_subgroup_assuming_on_curve());
+                met += 1;
+            }
+            assert!(matches!(parse_proof(&raw), Err(Fault::Proof(_))), "{x}");
+        }
+        assert!(met > 10);
+        assert!(parse_proof(&good).is_ok());
+    }
+
+    #[test]
+    fn test_z24_the_cache_is_bounded_and_keeps_the_last() {
+        let key = |n: u64| n.to_le_bytes();
+        let stated = statement(3, 11);
+        let prepared = prepared_key(&stated.key, 1).unwrap();
+        let mut cache = KeyCache::default();
+        for n in 0..1000 {
+            cache.put(&key(n), &prepared);
+            assert!(cache.get(&key(0)).is_some(), "{n}: used again and again");
+        }
+        assert_eq!(cache.keys.len(), KEPT_KEYS);
+        assert!(cache.get(&key(999)).is_some());
+        assert!(cache.get(&key(500)).is_none());
+    }
 }
