@@ -88,12 +88,7 @@ fn psbt_read(py: Python<'_>, raw: &[u8]) -> PyResult<psbt::Maps> {
 
 /// Refuses an input whose script or witness is invalid by consensus rules, taproot among them.
 #[pyfunction]
-fn verify_input(
-    py: Python<'_>,
-    raw: &[u8],
-    prevouts: Vec<Prevout>,
-    index: usize,
-) -> PyResult<()> {
+fn verify_input(py: Python<'_>, raw: &[u8], prevouts: Vec<Prevout>, index: usize) -> PyResult<()> {
     outside(py, || consensus::verify_input(raw, &prevouts, index))
 }
 

@@ -38,3 +38,38 @@ pub fn verify_input(raw: &[u8], prevouts: &[Prevout], index: usize) -> Outcome<(
         Err(other) => Err(Fault::input(format!("input {index}: {other}"))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bitcoin::absolute::LockTime;
+    use bitcoin::consensus::serialize;
+    use bitcoin::transaction::Version;
+    use bitcoin::{Amount, ScriptBuf, Transaction, TxIn, TxOut};
+    use pyo3::types::PyBytes;
+    use pyo3::Python;
+
+    /// The verdict on an input without witness that spends an output with this script.
+    fn verdict(script: &[u8]) -> Outcome<()> {
+        let raw = serialize(&Transaction {
+            version: Version::TWO,
+            lock_time: LockTime::ZERO,
+            input: vec![TxIn::default()],
+            output: vec![TxOut {
+                value: Amount::ZERO,
+                script_pubkey: ScriptBuf::new(),
+            }],
+        });
+        Python::initialize();
+        let prevouts = Python::attach(|py| vec![(1_000, PyBytes::new(py, script).into())]);
+        verify_input(&raw, &prevouts, 0)
+    }
+
+    #[test]
+    fn runs_scripts() {
+        assert_eq!(verdict(&[0x51]), Ok(()));
+        assert!(matches!(verdict(&[0x00]), Err(Fault::Script(_))));
+        let nobody = [&[0x51, 0x20][..], &[7; 32]].concat();
+        assert!(matches!(verdict(&nobody), Err(Fault::Script(_))));
+    }
+}

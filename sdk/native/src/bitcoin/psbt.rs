@@ -48,7 +48,10 @@ impl<'a> Cursor<'a> {
     fn compact_size(&mut self) -> Outcome<u64> {
         let mut uint = |size| {
             let piece = self.take(size)?;
-            Ok(piece.iter().rev().fold(0, |sum, byte| sum << 8 | u64::from(*byte)))
+            Ok(piece
+                .iter()
+                .rev()
+                .fold(0, |sum, byte| sum << 8 | u64::from(*byte)))
         };
         let (value, least) = match uint(1)? {
             0xfd => (uint(2)?, 0xfd),
@@ -57,7 +60,10 @@ impl<'a> Cursor<'a> {
             small => (small, 0),
         };
         if value < least {
-            return Err(fault(Kind::NotCanonical, format!("compact size {value} is too wide")));
+            return Err(fault(
+                Kind::NotCanonical,
+                format!("compact size {value} is too wide"),
+            ));
         }
         Ok(value)
     }
@@ -75,10 +81,16 @@ impl<'a> Cursor<'a> {
             let size = self.compact_size()?;
             let value = self.take(size)?;
             if key == last {
-                return Err(fault(Kind::DecodeError, format!("{what}: a key is there twice")));
+                return Err(fault(
+                    Kind::DecodeError,
+                    format!("{what}: a key is there twice"),
+                ));
             }
             if key < last {
-                return Err(fault(Kind::NotCanonical, format!("{what}: keys do not rise")));
+                return Err(fault(
+                    Kind::NotCanonical,
+                    format!("{what}: keys do not rise"),
+                ));
             }
             last = key;
             let mut rest = Cursor(key);
@@ -100,7 +112,10 @@ pub fn read(raw: &[u8]) -> Outcome<Maps> {
     }
     let mut cursor = Cursor(raw);
     if cursor.take(MAGIC.len() as u64)? != MAGIC {
-        return Err(fault(Kind::DecodeError, "the first five bytes are not psbt, ff"));
+        return Err(fault(
+            Kind::DecodeError,
+            "the first five bytes are not psbt, ff",
+        ));
     }
     let global = cursor.map("global", GLOBAL)?;
     let Some((_, key_data, unsigned)) = global.first() else {
@@ -127,7 +142,10 @@ pub fn read(raw: &[u8]) -> Outcome<Maps> {
         other => fault(Kind::DecodeError, other),
     })?;
     if psbt.serialize() != raw {
-        return Err(fault(Kind::NotCanonical, "a value is not in its canonical form"));
+        return Err(fault(
+            Kind::NotCanonical,
+            "a value is not in its canonical form",
+        ));
     }
     Ok((global, inputs, outputs))
 }
@@ -145,9 +163,15 @@ mod tests {
         assert_eq!(kind(b""), Some(Kind::Truncated));
         assert_eq!(kind(b"psbt\x00\x00"), Some(Kind::DecodeError));
         assert_eq!(kind(b"psbt\xff\x00"), Some(Kind::DecodeError));
-        assert_eq!(kind(b"psbt\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"), Some(Kind::Truncated));
+        assert_eq!(
+            kind(b"psbt\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"),
+            Some(Kind::Truncated)
+        );
         assert_eq!(kind(b"psbt\xff\xfd\x01\x00"), Some(Kind::NotCanonical));
-        assert_eq!(kind(b"psbt\xff\x01\xfb\x04\x02\x00\x00\x00\x00"), Some(Kind::DecodeError));
+        assert_eq!(
+            kind(b"psbt\xff\x01\xfb\x04\x02\x00\x00\x00\x00"),
+            Some(Kind::DecodeError)
+        );
         assert_eq!(kind(&vec![0; MAX_BYTES + 1]), Some(Kind::TooLarge));
     }
 }

@@ -30,6 +30,13 @@ pub fn taproot(
     leaf_hash: Option<[u8; 32]>,
 ) -> Outcome<[u8; 32]> {
     let tx = transaction::parse(raw)?;
+    // rust-bitcoin hashes an index past the end as if it were there.
+    if index >= tx.input.len() {
+        return Err(Fault::input(format!(
+            "sighash: input {index} of {}",
+            tx.input.len()
+        )));
+    }
     let kind = TapSighashType::from_consensus_u8(sighash_type)
         .map_err(|error| Fault::input(format!("sighash type: {error}")))?;
     let leaf = leaf_hash.map(|hash| (TapLeafHash::from_byte_array(hash), NO_CODE_SEPARATOR));
@@ -40,18 +47,18 @@ pub fn taproot(
 }
 
 /// The hash for a P2WPKH input.
-pub fn p2wpkh(
-    raw: &[u8],
-    prevout: &Prevout,
-    index: usize,
-    sighash_type: u8,
-) -> Outcome<[u8; 32]> {
+pub fn p2wpkh(raw: &[u8], prevout: &Prevout, index: usize, sighash_type: u8) -> Outcome<[u8; 32]> {
     let tx = transaction::parse(raw)?;
     let kind = EcdsaSighashType::from_standard(u32::from(sighash_type))
         .map_err(|error| Fault::input(format!("sighash type: {error}")))?;
     let (sats, script) = prevout;
     SighashCache::new(&tx)
-        .p2wpkh_signature_hash(index, Script::from_bytes(script), Amount::from_sat(*sats), kind)
+        .p2wpkh_signature_hash(
+            index,
+            Script::from_bytes(script),
+            Amount::from_sat(*sats),
+            kind,
+        )
         .map(|hash| hash.to_byte_array())
         .map_err(|error| Fault::input(format!("sighash: {error}")))
 }

@@ -25,7 +25,13 @@ pub fn parse(raw: &[u8]) -> Outcome<Transaction> {
         return Err(fault(Kind::TooLarge, text));
     }
     let (tx, read): (Transaction, usize) =
-        deserialize_partial(raw).map_err(|error| fault(kind_of(&error), error.to_string()))?;
+        deserialize_partial(raw).map_err(|error| match kind_of(&error) {
+            Kind::Truncated => fault(
+                Kind::Truncated,
+                format!("the {} bytes end too early", raw.len()),
+            ),
+            kind => fault(kind, error.to_string()),
+        })?;
     if read != raw.len() {
         let text = format!("{} bytes after the end", raw.len().saturating_sub(read));
         return Err(fault(Kind::TrailingBytes, text));
@@ -34,12 +40,22 @@ pub fn parse(raw: &[u8]) -> Outcome<Transaction> {
         let text = "expected at least one input and one output";
         return Err(fault(Kind::DecodeError, text.to_owned()));
     }
-    if let Some(output) = tx.output.iter().find(|output| output.value > Amount::MAX_MONEY) {
-        let text = format!("an output of {} sat, above all money", output.value.to_sat());
+    if let Some(output) = tx
+        .output
+        .iter()
+        .find(|output| output.value > Amount::MAX_MONEY)
+    {
+        let text = format!(
+            "an output of {} sat, above all money",
+            output.value.to_sat()
+        );
         return Err(fault(Kind::DecodeError, text));
     }
     if tx.weight().to_wu() > MAX_WEIGHT as u64 {
-        let text = format!("weight {}, expected at most {MAX_WEIGHT}", tx.weight().to_wu());
+        let text = format!(
+            "weight {}, expected at most {MAX_WEIGHT}",
+            tx.weight().to_wu()
+        );
         return Err(fault(Kind::TooLarge, text));
     }
     if serialize(&tx) != raw {
@@ -98,7 +114,9 @@ mod tests {
     fn plain() -> Vec<u8> {
         let mut raw = vec![2, 0, 0, 0, 1];
         raw.extend([7; 36]);
-        raw.extend([0, 0xfd, 0xff, 0xff, 0xff, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0]);
+        raw.extend([
+            0, 0xfd, 0xff, 0xff, 0xff, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0,
+        ]);
         raw
     }
 
@@ -125,7 +143,10 @@ mod tests {
     fn names_each_way_to_be_malformed() {
         let raw = plain();
         for size in 0..raw.len() {
-            assert_eq!(kind(raw.get(..size).unwrap_or_default()), Some(Kind::Truncated));
+            assert_eq!(
+                kind(raw.get(..size).unwrap_or_default()),
+                Some(Kind::Truncated)
+            );
         }
         let mut long = raw.clone();
         long.push(0);
