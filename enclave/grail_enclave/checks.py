@@ -26,13 +26,16 @@ from typing import Protocol
 from grail.bitcoin.psbt import Psbt
 from grail.bitcoin.spv import COINBASE_MATURITY, is_coinbase
 from grail.bitcoin.tx import SEQUENCE, TxIn
+from grail.charms import case as spell_case
 from grail.charms import rules as spell_rules
 from grail.charms import spell as spells
 from grail.charms.classify import ROW
 from grail.charms.descriptor import Name
+from grail.charms.rule import refuse, rule
 from grail.charms.rules import CheckedTx, Prevout
 from grail.errors import DecodeError, GrailError, InvalidInput, Refused, SpellIncorrect
 from grail.operators.certificates import Decision, check_decision
+from grail.operators.configuration import BEFORE_IT, UNKNOWN_GUARD
 from grail.operators.evidence import TxEvidence
 from grail.types import Txid, TxOut
 from grail_enclave.caches import RequestBundles
@@ -312,11 +315,32 @@ class HistoryRule:
         )
 
 
+@rule(UNKNOWN_GUARD, "S9", "G1", "G2")
+def unknown_guard(case: spell_case.Case) -> None:
+    """Step 9, for signing alone: who else spends here has signed; the rest is the quorum's."""
+    signed = {place.index for classes in case.classes.values() for place in classes.signed}
+    for index, txin in enumerate(case.tx.inputs):
+        if index not in signed and not txin.witness:
+            refuse(
+                UNKNOWN_GUARD,
+                f"input {index} has no witness and is at no address of the quorum",
+                got=case.prevouts[index].script.hex(),
+                expected="a port, a plain guarded output or an escrow row",
+            )
+
+
+SPELL_RULES = tuple(
+    each
+    for known in spell_rules.RULES
+    for each in ((unknown_guard, known) if known.name == BEFORE_IT else (known,))
+)
+
+
 @dataclass(frozen=True)
 class SpellCorrectRule:
-    """Steps 8 to 12: the rules of a correct spell, the same for ancestors and for signing."""
+    """Steps 8 to 12: the rules of a correct spell, those of ancestors and `unknown_guard`."""
 
-    rules: Sequence[spell_rules.Rule] = spell_rules.RULES
+    rules: Sequence[spell_rules.Rule] = SPELL_RULES
     name: str = "SpellIncorrect"
     step: int = 8
     threats: tuple[str, ...] = ("S5", "S8", "S22", "S27", "G1", "G2", "G3", "G4", "G7")
@@ -562,9 +586,9 @@ RULES: tuple[Rule, ...] = (
 def rule_names(rules: Sequence[Rule]) -> tuple[str, ...]:
     """The names of all rules in order, those of a correct spell in their place."""
     names: list[str] = []
-    for rule in rules:
-        inner = rule.rules if isinstance(rule, SpellCorrectRule) else (rule,)
-        names += [each.name for each in inner]
+    for each in rules:
+        inner = each.rules if isinstance(each, SpellCorrectRule) else (each,)
+        names += [one.name for one in inner]
     return tuple(names)
 
 
@@ -581,7 +605,7 @@ def admit(
     case: Case, stage: Stage, rules: Sequence[Rule] = RULES, trace: Trace | None = None
 ) -> CheckedTx:
     """Steps 1 to 16 as the stage asks for them. Raises `Refused` with the first that fails."""
-    _run(case, stage, [rule for rule in rules if rule.step < VOTING_STEP], trace)
+    _run(case, stage, [each for each in rules if each.step < VOTING_STEP], trace)
     return case.got(CheckedTx)
 
 
@@ -589,22 +613,22 @@ def conclude(
     case: Case, stage: Stage, rules: Sequence[Rule] = RULES, trace: Trace | None = None
 ) -> None:
     """Steps 17 and 18, with the voting state in the case. Raises `Refused`."""
-    _run(case, stage, [rule for rule in rules if rule.step >= VOTING_STEP], trace)
+    _run(case, stage, [each for each in rules if each.step >= VOTING_STEP], trace)
 
 
 def _run(case: Case, stage: Stage, rules: Sequence[Rule], trace: Trace | None) -> None:
-    for rule in rules:
-        if stage not in rule.stages or case.has(rule.name):
+    for each in rules:
+        if stage not in each.stages or case.has(each.name):
             continue
         begun = time.perf_counter_ns()
         verdict = "passed"
         try:
-            case.establish(rule.check(case))
-            if rule.step < VOTING_STEP and rule.step != VIEW_STEP:
-                case.passed(rule.name)
+            case.establish(each.check(case))
+            if each.step < VOTING_STEP and each.step != VIEW_STEP:
+                case.passed(each.name)
         except GrailError as exc:
             verdict = exc.rule if isinstance(exc, Refused) else type(exc).__name__
             raise
         finally:
             if trace is not None:
-                trace(case.request.digest, rule.name, verdict, time.perf_counter_ns() - begun)
+                trace(case.request.digest, each.name, verdict, time.perf_counter_ns() - begun)

@@ -169,7 +169,7 @@ class Enclave:
         self._members.accept(FirstRoster.from_fields(body))
 
     def _record(self, body: object) -> list[Any]:
-        deployed = self._members.deploy(DeployRecord.from_value(body), self._anchors())
+        deployed = self._members.deploy(DeployRecord.from_value(body), self.anchors())
         rules_for = self._scope()
         if self._acceptor is None or self._acceptor.scope != rules_for:
             self._acceptor = Acceptor(rules_for, self._key)
@@ -184,7 +184,8 @@ class Enclave:
         configuration = self._configuration
         return scope(configuration.network.id, roster, deployed.nft, configuration.digest)
 
-    def _anchors(self) -> Anchors:
+    def anchors(self) -> Anchors:
+        """What it knows by itself at this moment."""
         return Anchors(
             self._configuration,
             self._headers,
@@ -256,9 +257,9 @@ class Enclave:
         name = (hashlib.sha256(raw).digest(), bytes(self._headers.tip.hash), nft)
         case = self._cases.get(name)
         if case is None:
-            case = Case(SigningRequest.parse(raw), self._anchors())
+            case = Case(SigningRequest.parse(raw), self.anchors())
             self._cases.put(name, case, 4_096 + 4 * len(raw))
-        case.renew(self._anchors())
+        case.renew(self.anchors())
         return case
 
     def _voiced(self, case: Case, stage: Stage, answer: Message | Standing) -> bytes:

@@ -22,6 +22,16 @@ from grail.crypto.schnorr import tagged_hash
 from grail.errors import DecodeError, InvalidInput, NotCanonical
 from grail.types import BlockHash, OutPoint
 
+UNKNOWN_GUARD = "UnknownGuard"
+BEFORE_IT = "RowUnknown"
+"""Signing alone asks who signs every input: in step 9, before a row that fits nothing is named."""
+
+_SPELL_RULES = tuple(
+    name
+    for rule in SPELL_RULES
+    for name in ((UNKNOWN_GUARD, rule.name) if rule.name == BEFORE_IT else (rule.name,))
+)
+
 SIGNING_RULES = (
     "PsbtInvalid",
     "TxShape",
@@ -31,7 +41,7 @@ SIGNING_RULES = (
     "ViewStale",
     "SpellInvalid",
     "HistoryMissing",
-    *(rule.name for rule in SPELL_RULES),
+    *_SPELL_RULES,
     "DepositDepth",
     "OutputForbidden",
     "FeeOutOfRange",
