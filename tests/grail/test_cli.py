@@ -1,0 +1,135 @@
+"""The `grail` command: errors in one line, exit codes, JSON, and quick help."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+import typer
+
+from grail.cli import build, parts
+from grail.commands.terminal import emit, errors_in_one_line, exit_code, inert
+from grail.errors import (
+    GrailError,
+    InsufficientFunds,
+    InvalidInput,
+    NodeUnfit,
+    QuorumNotReached,
+    Refused,
+    Unavailable,
+    Unsatisfied,
+)
+
+
+def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    code = "from grail.cli import main; main()"
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", **environment},
+    )
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (GrailError("x"), 1),
+        (Unsatisfied("x"), 1),
+        (InvalidInput("x"), 2),
+        (InsufficientFunds("x"), 2),
+        (Refused("R", "x"), 3),
+        (QuorumNotReached("R", "x", replies={}), 3),
+        (Unavailable("x"), 4),
+        (NodeUnfit("x"), 4),
+    ],
+)
+def test_exit_codes_tell_kinds_of_errors_apart(error, code) -> None:
+    assert exit_code(error) == code
+
+
+def test_an_error_is_one_line_and_a_hint(capsys) -> None:
+    with pytest.raises(SystemExit) as caught, errors_in_one_line():
+        raise Unavailable("first\n  second", hint="do this")
+    assert caught.value.code == 4
+    assert capsys.readouterr() == ("", "grail: first second\n  hint: do this\n")
+
+
+def test_an_error_that_is_not_ours_is_not_hidden() -> None:
+    with pytest.raises(ZeroDivisionError), errors_in_one_line():
+        raise ZeroDivisionError
+
+
+def test_ctrl_c_is_said(capsys) -> None:
+    with pytest.raises(SystemExit) as caught, errors_in_one_line():
+        raise KeyboardInterrupt
+    assert caught.value.code == 130
+    assert capsys.readouterr().err == "grail: stopped\n"
+
+
+def test_D21_escapes_in_text_are_made_visible(capsys) -> None:
+    assert inert("a\x1b[31mb\rc\u202ed\n") == "a\\x1b[31mb\\rc\\u202ed\n"
+    emit({"a": "\x1b[2J"}, as_json=True, text="")
+    assert "\x1b" not in capsys.readouterr().out
+    emit({}, as_json=False, text="\x1b[2J")
+    assert capsys.readouterr().out == "\\x1b[2J\n"
+
+
+def test_json_is_json(capsys) -> None:
+    emit({"sats": 2**63}, as_json=True, text="no")
+    assert json.loads(capsys.readouterr().out) == {"sats": 2**63}
+
+
+def test_every_verb_takes_json() -> None:
+    command = typer.main.get_command(build())
+    verbs = {}
+    todo = [("grail", command)]
+    while todo:
+        name, found = todo.pop()
+        inner = getattr(found, "commands", None)
+        if inner is None:
+            verbs[name] = {option for p in found.params for option in p.opts}
+        else:
+            todo += [(f"{name} {key}", value) for key, value in inner.items()]
+    lacking = {name for name, options in verbs.items() if "--json" not in options}
+    assert not lacking
+    wanted = "up status logs faucet mine kill pause resume cut down"
+    assert {f"grail devnet {verb}" for verb in wanted.split()} <= set(verbs)
+
+
+def test_every_part_registers_once() -> None:
+    names = [register.__module__ for register in parts()]
+    assert len(names) == len(set(names))
+    assert "grail_devnet.cli" in names
+
+
+def test_help_loads_nothing_heavy() -> None:
+    code = (
+        "import sys\nfrom grail.cli import build\nbuild()\nprint('\\n'.join(sorted(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    heavy = {"httpx", "anyio", "cbor2", "coincurve", "pandas", "matplotlib", "numpy", "tqdm"}
+    assert not loaded & (heavy | {"grail._native", "grail.connection", "grail_devnet.devnet"})
+
+
+def test_where_nothing_runs_every_verb_says_so(tmp_path) -> None:
+    state = str(tmp_path)
+    for verb in (["status"], ["mine"], ["logs", "bitcoind"], ["kill", "operator-01"], ["down"]):
+        done = run("devnet", *verb, XDG_STATE_HOME=state)
+        assert done.returncode == 4, done
+        assert done.stdout == ""
+        assert done.stderr.startswith("grail: no devnet")
+        assert "hint: " in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_a_bad_name_and_a_bad_option(tmp_path) -> None:
+    done = run("devnet", "status", "--name", "../up", XDG_STATE_HOME=str(tmp_path))
+    assert done.returncode == 2
+    assert done.stderr.startswith("grail: devnet name")
+    assert run("devnet", "status", "--nonsense").returncode == 2
+    assert run("nonsense").returncode == 2
