@@ -56,7 +56,9 @@ class Case:
         """The index of the output that carries the spell."""
         index = envelope.one_spell(self.tx)
         if index is None:
-            raise SpellIncorrect("SpellInvalid", "no output carries a spell", got="none")
+            raise SpellIncorrect(
+                "SpellInvalid", "no output carries a spell", got="none", expected="one"
+            )
         return index
 
     @cached_property
