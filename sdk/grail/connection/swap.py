@@ -7,11 +7,13 @@ and the proof anew, and asks again, at most five times, each shown (protocol, se
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import anyio
 
 from grail.charms.app import App, Contract
+from grail.connection.display import Cell
 from grail.connection.receipt import Receipt
 from grail.connection.session import Session, Step
 from grail.draft.draft import Purse
@@ -57,6 +59,10 @@ class SwapReceipt(Receipt):
             "got": self.got,
             "overtaken": list(self.overtaken),
         }
+
+    def _rows(self) -> Sequence[Sequence[Cell]]:
+        rows = [*super()._rows(), ("paid in", f"{self.gave:,}"), ("taken out", f"{self.got:,}")]
+        return rows + [("overtaken quote", f"{quote:,}") for quote in self.overtaken]
 
 
 def pool_port(session: Session, contract: Contract) -> PoolPort:

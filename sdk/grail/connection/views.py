@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from grail.apps.pool import SwapQuote
+from grail.bitcoin.tx import Tx
 from grail.charms import spell as spells
 from grail.charms.app import App, Contract, Data
 from grail.charms.history import Judged
@@ -132,17 +133,22 @@ def plain(data: Data) -> Any:
     return data
 
 
+def read_spell(tx: Tx, verdict: Judged | None = None, labels: Labels | None = None) -> SpellView:
+    """The spell of a transaction, with a verdict where one is known."""
+    try:
+        found = spells.parse(tx)
+    except SpellIncorrect as exc:
+        return SpellView(tx.txid, None, f"incorrect ({exc})", {})
+    apps = found.apps if found else ()
+    shown = {app: labels.show(app) if labels else str(app) for app in apps}
+    return SpellView(tx.txid, found, _said(found, verdict), shown)
+
+
 async def spell_view(session: Session, labels: Labels, txid: Txid) -> SpellView:
     """The spell of a transaction that the node knows. Raises `NodeError`."""
     await session.refresh()
     tx = await session.ledger.transaction(txid)
-    verdict = session.ledger.verdict(txid)
-    try:
-        found = spells.parse(tx)
-    except SpellIncorrect as exc:
-        return SpellView(txid, None, f"incorrect ({exc})", {})
-    shown = {app: labels.show(app) for app in found.apps} if found else {}
-    return SpellView(txid, found, _said(found, verdict), shown)
+    return read_spell(tx, session.ledger.verdict(txid), labels)
 
 
 def _said(found: Spell | None, verdict: Judged | None) -> str:

@@ -7,7 +7,7 @@ same with plain calls.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from grail.apps.pool import DEFAULT_FEE
@@ -99,14 +99,28 @@ class Holdings(Shown):
 class Issued(Receipt):
     """A new token: `token` is its app."""
 
-    token: App | None = None
+    token: App = field(kw_only=True)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return {**super().as_dict(), "token": str(self.token)}
+
+    def _rows(self) -> Sequence[Sequence[Cell]]:
+        return [*super()._rows(), ("token", str(self.token))]
 
 
 @dataclass(frozen=True)
 class Opened(Receipt):
     """A new pool: `pool` is its contract."""
 
-    pool: Contract | None = None
+    pool: Contract = field(kw_only=True)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return {**super().as_dict(), "pool": str(self.pool)}
+
+    def _rows(self) -> Sequence[Sequence[Cell]]:
+        return [*super()._rows(), ("pool", str(self.pool))]
 
 
 class AsyncWallet:
@@ -279,15 +293,28 @@ class AsyncWallet:
         return Issued(**_fields(receipt), token=token)
 
     async def create_pool(
-        self, asset_a: App, a: int, asset_b: App, b: int, *, fee: int = DEFAULT_FEE
+        self,
+        asset_a: App,
+        a: int,
+        asset_b: App,
+        b: int,
+        *,
+        fee: int = DEFAULT_FEE,
+        name: str | None = None,
     ) -> Opened:
-        """Open a pool with two reserves; `fee` is in hundredths of a percent."""
+        """Open a pool with two reserves; `fee` is in hundredths of a percent.
+
+        `name` is what the pool and its shares are called on this machine.
+        """
         purse = await self._purse(unconfirmed=True)
         session = self.session
         reserves = [(asset_a, a), (asset_b, b)]
         built = draft_create(session.context(), session.apps.pool, purse, reserves, fee=fee)
+        contract = built.acts[0].contract
+        if name is not None:
+            self.labels.give(name, contract.token)
         receipt = await self._complete("pool creation", built)
-        return Opened(**_fields(receipt), pool=built.acts[0].contract)
+        return Opened(**_fields(receipt), pool=contract)
 
     async def _move(self, what: str, pool: Contract, plan: Any) -> Receipt:
         purse = await self._purse()
