@@ -280,7 +280,8 @@ class Client:
         except QuorumNotReached:
             await anyio.sleep(self.chance.random())
         except Refused as exc:
-            assert exc.rule == "OutpointTaken", exc
+            if exc.rule != "OutpointTaken":
+                raise
             self.outcome, self.winner = "taken", exc.got
 
     async def _passed_on(self, decision: Decision, other: Proposal) -> None:
@@ -351,7 +352,14 @@ class Outcome:
 LIMIT = 3_600.0
 """Virtual seconds within which every client must have an answer."""
 
-SETS = (("a", "a"), ("a", "a", "a"), ("ab", "bc"), ("ab", "bc", "ca"), ("a", "ab", "b"), ("ab", "a"))
+SETS = (
+    ("a", "a"),
+    ("a", "a", "a"),
+    ("ab", "bc"),
+    ("ab", "bc", "ca"),
+    ("a", "ab", "b"),
+    ("ab", "a"),
+)
 """Which outpoints the rivals of a schedule spend."""
 
 
