@@ -9,7 +9,7 @@ is here narrows it: integers, bytes, text, arrays, maps, true, false, null and n
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
 import cbor2
@@ -159,7 +159,10 @@ def _bignum(digits: object, _immutable: object) -> int:
 # The tags that the library would act on: dates, fractions, patterns, addresses, and above all
 # shared references, by which 200 bytes can ask for half a minute of work. A test tries them all.
 _ACTED_ON = (0, 1, 3, 4, 5, 25, 28, 29, 30, 35, 36, 37, 52, 54, 100, 256, 258, 260, 261, 1004)
-_TAGS = {**dict.fromkeys((*_ACTED_ON, 43000, 55799), _refuse), _BIGNUM: _bignum}
+_TAGS: dict[int, Callable[[Any, bool], Any]] = {
+    **dict.fromkeys((*_ACTED_ON, 43000, 55799), _refuse),
+    _BIGNUM: _bignum,
+}
 
 
 def compact_size(n: int) -> bytes:
