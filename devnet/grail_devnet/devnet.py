@@ -74,8 +74,10 @@ class Devnet:
         plan = Plan(operators, quorum, deploy, node_port, bitcoind)
         claim = Claim.take(folder or folder_of(name), daemon=daemon)
         backend = ProcessBackend(claim.folder.path)
-        self._portal = Portal()
-        self._end: Callable[[], object] = weakref.finalize(self, _end, claim, backend, self._portal)
+        self._portal, self._nodes = Portal(), list[Node]()
+        self._end: Callable[[], object] = weakref.finalize(
+            self, _end, claim, backend, self._portal, self._nodes
+        )
         try:
             with showing("devnet", plan.operators + 7, shown=progress is None) as bar:
                 say = progress or bar
@@ -95,6 +97,7 @@ class Devnet:
         self.backend = backend
         self.configuration = Configuration.from_json(file.configuration.read_text())
         self.node = NodeSync(Node(file.node_url, file.node_cookie), self._portal)
+        self._nodes.append(self.node.inner)
 
     @classmethod
     def attach(cls, name: str | None = None, *, folder: Path | None = None) -> Self:
@@ -106,9 +109,9 @@ class Devnet:
         if not file.running:
             raise Unavailable(f"devnet {file.name!r} is not running", hint="grail devnet up")
         self = cls.__new__(cls)
-        self._portal = Portal()
+        self._portal, self._nodes = Portal(), []
         backend = ProcessBackend.attach(file.folder)
-        self._end = weakref.finalize(self, _detach, backend, self._portal)
+        self._end = weakref.finalize(self, _detach, backend, self._portal, self._nodes)
         self._open(file, backend)
         return self
 
@@ -245,16 +248,17 @@ def _gone(process: Process, seconds: float) -> bool:
     return True
 
 
-def _end(claim: Claim, backend: ProcessBackend, portal: Portal) -> None:
+def _end(claim: Claim, backend: ProcessBackend, portal: Portal, nodes: list[Node]) -> None:
     """End a network of this process; also called when the object is dropped, and at exit."""
     try:
         backend.stop()
     finally:
-        backend.close()
-        portal.close()
+        _detach(backend, portal, nodes)
         claim.release()
 
 
-def _detach(backend: ProcessBackend, portal: Portal) -> None:
+def _detach(backend: ProcessBackend, portal: Portal, nodes: list[Node]) -> None:
+    for node in nodes:
+        portal.call(node.aclose)
     backend.close()
     portal.close()

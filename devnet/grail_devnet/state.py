@@ -54,8 +54,8 @@ class StateFolder:
         return self.path / "node"
 
     def socket(self, operator: str) -> Path:
-        """The socket of an operator's enclave."""
-        return self.path / "sockets" / f"{operator}.sock"
+        """The socket of an operator's enclave; the path is short because Linux allows little."""
+        return self.path / "run" / operator.removeprefix("operator-")
 
     def host(self, operator: str) -> Path:
         """The configuration of an operator's host, which holds the token."""
@@ -116,7 +116,7 @@ class Claim:
             pid = os.getpid()
             manager = {"pid": pid, "start_time": start_time(pid), "daemon": daemon}
             write_private(folder.path / MANAGER, json.dumps(manager).encode())
-            for name in ("sockets", "hosts", "logs", "wallets"):
+            for name in ("run", "hosts", "logs", "wallets"):
                 private_folder(folder.path / name)
         except BaseException:
             os.close(lock)
