@@ -29,6 +29,12 @@ from grail.types import TxOut
 from grail.wallet.account import Account
 from grail.wallet.coins import Coin
 
+BEHIND = frozenset({"NotConfirmed", "ViewStale"})
+"""What an operator answers that has not heard of the newest block yet."""
+
+LAGS, LAG_SECONDS = 50, 0.1
+"""How often and how long to wait for it."""
+
 
 @dataclass(frozen=True)
 class Attack:
@@ -179,8 +185,7 @@ async def ask(session: Session, attack: Attack, transport: Transport, operators:
 
     async def one(operator: int) -> None:
         try:
-            reply = await transport.ask(operator, attack.frame)
-            refusals[operator] = verified(session, attack.frame, operator, reply)
+            refusals[operator] = await _settled(session, attack, transport, operator)
         except GrailError as exc:
             others[operator] = str(exc)
 
@@ -188,6 +193,19 @@ async def ask(session: Session, attack: Attack, transport: Transport, operators:
         for operator in range(min(operators, len(keys))):
             group.start_soon(one, operator)
     return Verdict(attack, dict(sorted(refusals.items())), others)
+
+
+async def _settled(
+    session: Session, attack: Attack, transport: Transport, operator: int
+) -> Refusal:
+    """An operator's refusal, once its chain holds the newest block: that it lags is no verdict."""
+    for _ in range(LAGS):
+        reply = await transport.ask(operator, attack.frame)
+        refusal = verified(session, attack.frame, operator, reply)
+        if refusal.rule not in BEHIND:
+            break
+        await anyio.sleep(LAG_SECONDS)
+    return refusal
 
 
 def verified(session: Session, frame: Frame, operator: int, reply: Reply) -> Refusal:

@@ -1,4 +1,4 @@
-"""The verbs of a wallet: address, balance, pay, deposit, peg-in, peg-out, recover, transfer, issue."""
+"""The verbs of a wallet, from its address to what it pegs, pays and issues."""
 
 from __future__ import annotations
 

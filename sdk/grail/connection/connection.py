@@ -75,6 +75,7 @@ class Wallet(Face[AsyncWallet]):
     add = blocking(AsyncWallet.add)
     remove = blocking(AsyncWallet.remove)
     swap = blocking(AsyncWallet.swap)
+    retry = blocking(AsyncWallet.retry)
 
 
 class Connection:

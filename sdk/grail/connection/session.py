@@ -7,6 +7,7 @@ Everything that asks somebody is here, as coroutines; what is asked for is decid
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import anyio
@@ -24,10 +25,11 @@ from grail.charms.app import Contract
 from grail.charms.rules import CheckedTx
 from grail.connection.receipt import Receipt
 from grail.draft.assembled import Assembled, Context
-from grail.errors import Incorrect, InvalidInput, NodeError
+from grail.errors import Incorrect, InvalidInput, NodeError, QuorumNotReached, Refused
 from grail.operators import evidence
 from grail.operators.client import Collected, collect
 from grail.operators.configuration import Configuration
+from grail.operators.coordinator import Limits
 from grail.operators.evidence import Known
 from grail.operators.messages import Scope
 from grail.operators.signing_job import SigningJob
@@ -74,6 +76,21 @@ class Apps:
         return (self.zkbtc, self.token, self.pool)
 
 
+@dataclass(frozen=True)
+class Unfinished:
+    """A transaction that too few operators signed. It may still complete: never build its like.
+
+    `accounts` are the scripts of those who asked for it.
+    """
+
+    what: str
+    proven: Assembled
+    checked: CheckedTx
+    request: bytes = field(repr=False)
+    accounts: frozenset[bytes] = frozenset()
+    intent: object = None
+
+
 class Session:
     """A network as seen from one user's side: its node, its operators, what the chain says."""
 
@@ -92,7 +109,9 @@ class Session:
         self.transport = transport
         self.apps = apps
         self.rate = FEE_RATE
+        self.limits = Limits()
         self.receipts: list[Receipt] = []
+        self.unfinished: dict[Txid, Unfinished] = {}
         self.zkbtc = Contract.parse(configuration.zkbtc)
         bundles = [app.bundle for app in apps.all()]
         self.ledger = Ledger(node, self.network, self.zkbtc, bundles)
@@ -182,9 +201,14 @@ class Session:
     # ---- the way of a transaction
 
     async def complete(
-        self, what: str, assembled: Assembled, *accounts: Account, step: Step = lambda _: None
+        self,
+        what: str,
+        assembled: Assembled,
+        *accounts: Account,
+        step: Step = lambda _: None,
+        intent: object = None,
     ) -> Receipt:
-        """Check, prove, have it signed, publish.
+        """Check, prove, have it signed, publish. `intent` finds it again in `unfinished`.
 
         Raises `SpellIncorrect` when the operators would refuse (before any is asked),
         `Unsatisfied` when a circuit does not hold, `Refused` and `QuorumNotReached` by the
@@ -194,13 +218,41 @@ class Session:
         proven = await anyio.to_thread.run_sync(assembled.prove)
         checked = proven.check() if proven.spell is not None else None
         if checked is None or not checked.quorum_inputs:
-            tx = proven.signed_by(*accounts)
-            collected = None
-        else:
-            step("sign")
-            collected = await self.sign(proven, checked, *accounts)
-            tx = collected.tx
+            step("publish")
+            return await self._published(what, proven, proven.signed_by(*accounts), None)
+        request = await self.request(proven, *accounts)
+        scripts = frozenset(account.script for account in accounts)
+        return await self._signed(Unfinished(what, proven, checked, request, scripts, intent), step)
+
+    async def retry(self, txid: Txid, step: Step = lambda _: None) -> Receipt:
+        """Ask again for a transaction that too few operators signed: the same, not its like.
+
+        Raises `InvalidInput` for one that is not unfinished, and as `complete` does.
+        """
+        if txid not in self.unfinished:
+            raise InvalidInput(f"transaction {txid} is not unfinished here")
+        return await self._signed(self.unfinished[txid], step)
+
+    async def _signed(self, job: Unfinished, step: Step) -> Receipt:
+        step("sign")
+        txid = job.proven.tx.txid
+        try:
+            collected = await self.sign(job.checked, job.request)
+        except QuorumNotReached as exc:
+            self.unfinished[txid] = job
+            exc.hint = exc.hint or "ask for it again with retry(): it may still complete"
+            raise
+        except Refused:
+            self.unfinished.pop(txid, None)  # another took its place: it can never complete
+            raise
         step("publish")
+        receipt = await self._published(job.what, job.proven, collected.tx, collected)
+        self.unfinished.pop(txid, None)
+        return receipt
+
+    async def _published(
+        self, what: str, proven: Assembled, tx: Tx, collected: Collected | None
+    ) -> Receipt:
         for index in range(len(tx.inputs)):
             verify_input(tx, proven.spent_outputs, index)
         await self.publish(tx)
@@ -208,12 +260,18 @@ class Session:
         self.receipts.append(receipt)
         return receipt
 
-    async def sign(self, proven: Assembled, checked: CheckedTx, *accounts: Account) -> Collected:
-        """Have a proven transaction signed by the operators."""
-        request = await self.request(proven, *accounts)
+    async def sign(self, checked: CheckedTx, request: bytes) -> Collected:
+        """Have a checked transaction signed by the operators; `request` is what they are sent."""
         leaves = {found.index: found.leaf for found in checked.quorum_inputs}
         job = SigningJob.read(self.network, request, leaves)
-        return await collect(job, self.network, self.scope(), self.transport, publish=self.publish)
+        return await collect(
+            job,
+            self.network,
+            self.scope(),
+            self.transport,
+            limits=self.limits,
+            publish=self.publish,
+        )
 
     async def request(self, proven: Assembled, *accounts: Account) -> bytes:
         """The signing request for a proven transaction: PSBT, bundles, evidence."""

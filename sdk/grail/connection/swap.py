@@ -16,11 +16,13 @@ from grail.charms.app import App, Contract
 from grail.connection.display import Cell
 from grail.connection.receipt import Receipt
 from grail.connection.session import Session, Step
+from grail.draft.assembled import Assembled
 from grail.draft.draft import Purse
-from grail.errors import InvalidInput, NodeError, Refused
+from grail.errors import InvalidInput, NodeError, QuorumNotReached, Refused
 from grail.exchange.pool import PoolPort, draft_move, swapping
 from grail.types import OutPoint
 from grail.wallet.account import Account
+from grail.wallet.coins import Coin
 
 REBASES = 5
 """How often a swap is rebuilt on a newer state of its pool."""
@@ -83,66 +85,122 @@ def pool_port(session: Session, contract: Contract) -> PoolPort:
 async def swap(
     session: Session, account: Account, intent: Intent, step: Step = lambda _: None
 ) -> SwapReceipt:
-    """Carry out an intent.
+    """Carry out an intent. Stated again after too few operators signed, it is not done twice.
 
     Raises `Refused` StaleTip when the pool moved beyond what the intent allows (`got` is the quote
-    now, `expected` the least), or was always taken by others.
+    now, `expected` the least), or was always taken by others; `QuorumNotReached`.
     """
-    overtaken: list[int] = []
-    winner = ""
-    while True:
-        await session.refresh()
-        pool = pool_port(session, intent.pool)
-        quote = pool.quote(intent.give, intent.amount)
-        _within(intent, quote.taken, overtaken, winner, session.ledger.height + 1)
-        step("build")
-        purse = Purse(session.usable(account.script), account.script, session.rate)
-        move = swapping(pool, intent.give, intent.amount)
+    return await _Swap(session, account, intent, step).run()
+
+
+@dataclass
+class _Swap:
+    """One intent being carried out: the quotes that were overtaken, and by whom last."""
+
+    session: Session
+    account: Account
+    intent: Intent
+    step: Step
+    overtaken: list[int] = field(default_factory=list)
+    winner: str = ""
+
+    async def run(self) -> SwapReceipt:
+        begun = await self._begun()
+        if begun is not None:
+            return begun
+        for _ in range(1 + REBASES):
+            self.step("build")
+            await self.session.refresh()
+            pool = pool_port(self.session, self.intent.pool)
+            quote = pool.quote(self.intent.give, self.intent.amount)
+            self._within(quote.taken)
+            try:
+                return await self._on(pool, quote.taken)
+            except QuorumNotReached:
+                raise
+            except (Refused, NodeError) as exc:
+                self.winner = await self._winner(pool.coin.outpoint, exc)
+                self.overtaken.append(quote.taken)
+        raise Refused(
+            "StaleTip",
+            f"the pool was taken by others {len(self.overtaken)} times, last by {self.winner}",
+            hint="try again, or place an order that waits",
+        )
+
+    async def _begun(self) -> SwapReceipt | None:
+        """The same intent's transaction that too few operators signed, asked for again."""
+        for txid, job in self.session.unfinished.items():
+            if job.intent == (self.account.script, self.intent):
+                try:
+                    receipt = await self.session.retry(txid, self.step)
+                except QuorumNotReached:
+                    raise
+                except (Refused, NodeError):
+                    return None  # somebody else took the pool: build on what he left
+                return self._receipt(receipt, job.proven)
+        return None
+
+    async def _on(self, pool: PoolPort, taken: int) -> SwapReceipt:
+        session, script = self.session, self.account.script
+        purse = Purse(session.usable(script), script, session.rate)
+        move = swapping(pool, self.intent.give, self.intent.amount, out=taken)
         built = draft_move(session.context(), session.apps.pool, pool, purse, move)
-        try:
-            receipt = await session.complete("swap", built, account, step=step)
-        except (Refused, NodeError) as exc:
-            winner = await _winner(session, pool.coin.outpoint, exc)
-            overtaken.append(quote.taken)
-            if len(overtaken) > REBASES:
-                raise Refused(
-                    "StaleTip",
-                    f"the pool was taken by others {len(overtaken)} times, last by {winner}",
-                    hint="try again, or place an order that waits",
-                ) from exc
-            continue
+        receipt = await session.complete(
+            "swap", built, self.account, step=self.step, intent=(script, self.intent)
+        )
+        return self._receipt(receipt, built)
+
+    def _receipt(self, receipt: Receipt, built: Assembled) -> SwapReceipt:
+        before, after = (
+            PoolPort.read(self.intent.pool, coin)
+            for coin in (built.spends[0].coin, _first_output(built))
+        )
+        taken = before.reserve(before.other(self.intent.give)) - after.reserve(
+            after.other(self.intent.give)
+        )
         found = {name: getattr(receipt, name) for name in Receipt.__dataclass_fields__}
-        return SwapReceipt(**found, gave=intent.amount, got=quote.taken, overtaken=tuple(overtaken))
-
-
-def _within(intent: Intent, taken: int, overtaken: list[int], winner: str, height: int) -> None:
-    if intent.deadline is not None and height > intent.deadline:
-        raise Refused(
-            "StaleTip",
-            "the swap's deadline has passed",
-            got=f"height {height}",
-            expected=f"at most {intent.deadline}",
-        )
-    if taken < intent.least:
-        by = f"; {winner} was faster, the quote was {overtaken[-1]}" if overtaken else ""
-        raise Refused(
-            "StaleTip",
-            f"{intent.amount} units buy {taken}, fewer than the {intent.least} wanted{by}",
-            got=str(taken),
-            expected=str(intent.least),
-            hint="accept less, or wait",
+        return SwapReceipt(
+            **found, gave=self.intent.amount, got=taken, overtaken=tuple(self.overtaken)
         )
 
+    def _within(self, taken: int) -> None:
+        """Raise `Refused` StaleTip when the intent does not allow this quote, or it is too late."""
+        intent, height = self.intent, self.session.ledger.height + 1
+        if intent.deadline is not None and height > intent.deadline:
+            raise Refused(
+                "StaleTip",
+                "the swap's deadline has passed",
+                got=f"height {height}",
+                expected=f"at most {intent.deadline}",
+            )
+        if taken < intent.least:
+            by = f"; {self.winner} was faster, the quote was {self.overtaken[-1]}"
+            raise Refused(
+                "StaleTip",
+                f"{intent.amount} units buy {taken}, fewer than the {intent.least} wanted"
+                + (by if self.overtaken else ""),
+                got=str(taken),
+                expected=str(intent.least),
+                hint="accept less, or wait",
+            )
 
-async def _winner(session: Session, tip: OutPoint, refusal: Refused | NodeError) -> str:
-    """The txid that took the pool's output; raises the refusal again when nobody did."""
-    named = refusal.got if isinstance(refusal, Refused) and refusal.rule == "OutpointTaken" else ""
-    deadline = anyio.current_time() + (TIP_SECONDS if named else 0.0)
-    while True:
-        await session.refresh()
-        if session.ledger.coin(tip) is None:
-            spender = session.ledger.spender(tip)
-            return named or (str(spender) if spender else "a confirmed transaction")
-        if anyio.current_time() >= deadline:
-            raise refusal
-        await anyio.sleep(0.02)
+    async def _winner(self, tip: OutPoint, refusal: Refused | NodeError) -> str:
+        """The txid that took the pool's output; raises the refusal again when nobody did."""
+        named = ""
+        if isinstance(refusal, Refused) and refusal.rule == "OutpointTaken":
+            named = refusal.got
+        deadline = anyio.current_time() + (TIP_SECONDS if named else 0.0)
+        while True:
+            await self.session.refresh()
+            if self.session.ledger.coin(tip) is None:
+                spender = self.session.ledger.spender(tip)
+                return named or (str(spender) if spender else "a confirmed transaction")
+            if anyio.current_time() >= deadline:
+                raise refusal
+            await anyio.sleep(0.02)
+
+
+def _first_output(built: Assembled) -> Coin:
+    """Output 0 of a pool's transaction, as the coin that it makes: the pool after it."""
+    charms = built.spell.outs[0] if built.spell else {}
+    return Coin(OutPoint(built.tx.txid, 0), built.tx.outputs[0], charms)

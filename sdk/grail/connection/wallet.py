@@ -172,6 +172,16 @@ class AsyncWallet:
         held = [*balance.tokens, *balance.nfts]
         return Holdings(self.account.name, balance, {app: self.labels.show(app) for app in held})
 
+    async def retry(self) -> list[Receipt]:
+        """Ask again for what too few operators signed: the same transactions, not their like.
+
+        Raises `QuorumNotReached` while too few are up.
+        """
+        mine = [
+            txid for txid, job in self.session.unfinished.items() if self.script in job.accounts
+        ]
+        return [await self.session.retry(txid) for txid in mine]
+
     # ---- bitcoin
 
     async def pay(self, sats: int, to: Payee) -> Receipt:

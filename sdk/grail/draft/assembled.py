@@ -14,7 +14,7 @@ from grail.apps.compiler import CompiledApp, Private
 from grail.bitcoin import addresses
 from grail.bitcoin.addresses import Roster
 from grail.bitcoin.network import Network
-from grail.bitcoin.psbt import Psbt
+from grail.bitcoin.psbt import Psbt, TapLeafScript
 from grail.bitcoin.taproot import TaprootOutput
 from grail.bitcoin.tx import Tx
 from grail.charms import rules, spell
@@ -212,7 +212,11 @@ class Assembled:
         return tx
 
     def psbt(self, previous: Mapping[Txid, Tx], *accounts: Account) -> Psbt:
-        """The PSBT for the operators: previous transactions, and the accounts' final witnesses."""
+        """The PSBT for the operators: previous transactions, and the accounts' final witnesses.
+
+        The leaves that the quorum spends by stand in it, so that whoever finds the decision can
+        finish the transaction.
+        """
         signed = self.signed_by(*accounts)
         psbt = Psbt.of(self.tx)
         for index, (txin, spent) in enumerate(zip(signed.inputs, self.spends, strict=True)):
@@ -221,8 +225,14 @@ class Assembled:
                 non_witness_utxo=previous[txin.outpoint.txid],
                 witness_utxo=spent.coin.output,
                 final_script_witness=txin.witness or None,
+                tap_leaf_scripts=() if txin.witness else _leaf_scripts(spent.witness),
             )
         return psbt
+
+
+def _leaf_scripts(witness: sizes.Witness) -> tuple[TapLeafScript, ...]:
+    """The leaf that a script-path witness spends by; none for a key path."""
+    return (TapLeafScript(witness[-1], witness[-2]),) if len(witness) > 1 else ()
 
 
 def _of(checked: CheckedTx, contract: Contract) -> rules.CheckedContract:
