@@ -2,6 +2,7 @@
 //! of each value.
 
 use bitcoin::psbt::{Error, Psbt};
+use bitcoin::TxIn;
 
 use super::transaction;
 use crate::edge::{Fault, Kind, Outcome};
@@ -24,6 +25,8 @@ pub type Maps = (Vec<Pair>, Vec<Vec<Pair>>, Vec<Vec<Pair>>);
 const GLOBAL: &[u64] = &[0x00];
 const INPUT: &[u64] = &[0x00, 0x01, 0x08, 0x13, 0x14, 0x15, 0x16, 0x17, 0x18];
 const OUTPUT: &[u64] = &[0x05, 0x07];
+
+const TAP_LEAF_SCRIPT: u64 = 0x15;
 
 fn fault(kind: Kind, text: impl std::fmt::Display) -> Fault {
     Fault::decode(kind, format!("PSBT: {text}"))
@@ -104,6 +107,19 @@ impl<'a> Cursor<'a> {
     }
 }
 
+/// Refuses a leaf whose two statements of its version differ: the value's last byte, and the control
+/// block's first, whose lowest bit is the parity.
+fn check_leaves(what: &str, pairs: &[Pair]) -> Outcome<()> {
+    for (kind, control_block, script) in pairs {
+        let version = control_block.first().map(|byte| byte & 0xfe);
+        if *kind == TAP_LEAF_SCRIPT && version != script.last().copied() {
+            let text = format!("{what}: a leaf and its control block differ in version");
+            return Err(fault(Kind::DecodeError, text));
+        }
+    }
+    Ok(())
+}
+
 /// The checked maps of a PSBT.
 pub fn read(raw: &[u8]) -> Outcome<Maps> {
     if raw.len() > MAX_BYTES {
@@ -125,9 +141,17 @@ pub fn read(raw: &[u8]) -> Outcome<Maps> {
         return Err(fault(Kind::DecodeError, "global: field 0x00 has key data"));
     }
     let tx = transaction::parse(unsigned)?;
+    let signed = |input: &TxIn| !input.script_sig.is_empty() || !input.witness.is_empty();
+    if tx.input.iter().any(signed) {
+        let text = "global: the transaction has a scriptSig or a witness";
+        return Err(fault(Kind::DecodeError, text));
+    }
     let mut inputs = Vec::with_capacity(tx.input.len());
     for index in 0..tx.input.len() {
-        inputs.push(cursor.map(&format!("input {index}"), INPUT)?);
+        let what = format!("input {index}");
+        let pairs = cursor.map(&what, INPUT)?;
+        check_leaves(&what, &pairs)?;
+        inputs.push(pairs);
     }
     let mut outputs = Vec::with_capacity(tx.output.len());
     for index in 0..tx.output.len() {
@@ -138,7 +162,10 @@ pub fn read(raw: &[u8]) -> Outcome<Maps> {
         return Err(fault(Kind::TrailingBytes, text));
     }
     let psbt = Psbt::deserialize(raw).map_err(|error| match error {
-        Error::ConsensusEncoding(inner) => fault(transaction::kind_of(&inner), inner),
+        Error::ConsensusEncoding(inner) => match transaction::kind_of(&inner) {
+            Kind::Truncated => fault(Kind::Truncated, "a value ends too early"),
+            kind => fault(kind, inner),
+        },
         other => fault(Kind::DecodeError, other),
     })?;
     if psbt.serialize() != raw {
