@@ -92,14 +92,17 @@ impl Prover {
         let b_g1 = b_g1 + key.beta_g1 + key.delta_g1 * s;
         let b_g2 = b_g2 + key.vk.vk.beta_g2 + key.vk.vk.delta_g2 * s;
         let c: G1Projective = l + h + a * s + b_g1 * r - key.delta_g1 * (r * s);
-        let proof = Proof {
+        let proof: Proof<Bn254> = Proof {
             a: a.into_affine(),
             b: b_g2.into_affine(),
             c: c.into_affine(),
         };
         let publics = public.get(1..).unwrap_or_default().to_vec();
-        check(&key.vk, &publics, &proof)
-            .map_err(|_| Fault::input("proving key: does not belong to the circuit"))?;
+        if !proof.b.is_in_correct_subgroup_assuming_on_curve()
+            || check(&key.vk, &publics, &proof).is_err()
+        {
+            return Err(Fault::input("proving key: does not belong to the circuit"));
+        }
         Ok((proof, publics))
     }
 

@@ -1,18 +1,19 @@
 //! A proving key as it lies on disk, and as the prover wants it.
 //!
 //! Bytes are arkworks' uncompressed form of `ProvingKey`: a compressed key would cost a square root
-//! a point, seconds for a circuit of some thousand rows. Reading checks every point.
+//! a point, seconds for a circuit of some thousand rows. Reading checks that every point is on its curve.
 
 use ark_bn254::{Bn254, G1Affine, G2Affine};
+use ark_ec::short_weierstrass::{Affine, SWCurveConfig};
 use ark_ec::AffineRepr;
 use ark_groth16::{prepare_verifying_key, PreparedVerifyingKey, ProvingKey, VerifyingKey};
-use ark_serialize::{CanonicalSerialize, Compress, Validate};
+use ark_serialize::{CanonicalDeserialize, CanonicalSerialize, Compress, Validate};
 use rayon::prelude::*;
 
 use super::points::check_key;
 use super::r1cs::R1cs;
 use super::reader::Reader;
-use crate::edge::{Fault, Outcome};
+use crate::edge::{Fault, Kind, Outcome};
 
 const NAME: &str = "proving key";
 /// Points that one task of the thread pool checks.
@@ -63,28 +64,42 @@ pub fn serialize(key: &ProvingKey<Bn254>) -> Outcome<Vec<u8>> {
     Ok(raw)
 }
 
-fn point<P: AffineRepr>(raw: &[u8]) -> Outcome<P> {
-    P::deserialize_with_mode(raw, Compress::No, Validate::Yes)
-        .map_err(|_| Fault::input(format!("{NAME}: a point is not in its group")))
+fn refused() -> Fault {
+    Fault::decode(
+        Kind::DecodeError,
+        format!("{NAME}: a point is not in its group"),
+    )
 }
 
 fn single<P: AffineRepr>(raw: &mut Reader<'_>) -> Outcome<P> {
-    point(raw.take(P::generator().uncompressed_size())?)
+    let bytes = raw.take(P::generator().uncompressed_size())?;
+    P::deserialize_with_mode(bytes, Compress::No, Validate::Yes).map_err(|_| refused())
+}
+
+/// Reads one of many points. That it is in the subgroup costs far more to check than all else in
+/// G2; the prover checks the one point that it makes of them instead (G1 has no other subgroup).
+fn on_curve<P: SWCurveConfig>(raw: &[u8]) -> Outcome<Affine<P>> {
+    let point = Affine::<P>::deserialize_with_mode(raw, Compress::No, Validate::No);
+    point.ok().filter(Affine::is_on_curve).ok_or_else(refused)
 }
 
 /// A list of exactly `expected` points.
-fn list<P: AffineRepr>(raw: &mut Reader<'_>, name: &str, expected: usize) -> Outcome<Vec<P>> {
+fn list<P: SWCurveConfig>(
+    raw: &mut Reader<'_>,
+    name: &str,
+    expected: usize,
+) -> Outcome<Vec<Affine<P>>> {
     let count = raw.u64()?;
     if count != expected as u64 {
         return Err(raw.fault(format!(
             "{count} points of {name}, the circuit wants {expected}"
         )));
     }
-    let size = P::generator().uncompressed_size();
+    let size = Affine::<P>::generator().uncompressed_size();
     raw.take_many(expected, size)?
         .par_chunks_exact(size)
         .with_min_len(POINTS_PER_TASK)
-        .map(point)
+        .map(on_curve)
         .collect()
 }
 
