@@ -58,6 +58,18 @@ def account(name: str) -> Account:
 ALICE, BOB, MALLORY = account("alice"), account("bob"), account("mallory")
 
 
+_proven: dict[Txid, Assembled] = {}
+"""Proofs made in this process: a proof takes most of a test's time and changes nothing."""
+
+
+def prove(built: Assembled) -> Assembled:
+    """The same transaction with its proofs; those of an equal transaction serve again."""
+    name = built.tx.txid
+    if name not in _proven:
+        _proven[name] = built.prove()
+    return built.with_proofs(_proven[name].spell.proofs)  # type: ignore[union-attr]
+
+
 @dataclass
 class World:
     """A chain with zkBTC deployed on it, and what a client knows of it."""
@@ -78,10 +90,20 @@ class World:
         built = draft_deploy(
             self.network, zkbtc_app(), ROSTER, coin, purse, height=self.chain.height + 1
         )
-        self.deploy = built.prove().signed_by(account("grail"))
+        self.deploy = prove(built).signed_by(account("grail"))
         self.confirm(self.deploy)
         self.deployed_at = self.chain.height
         self.chain.mine_many(self.network.k)
+
+    @classmethod
+    def begun(cls) -> World:
+        """A world of its own, copied from one that was made once."""
+        made = _first_world()
+        world = cls.__new__(cls)
+        world.__dict__.update(made.__dict__)
+        world.chain = made.chain.fork(made.chain.height)
+        world.transactions = dict(made.transactions)
+        return world
 
     # The chain.
 
@@ -143,14 +165,14 @@ class World:
 
     def peg_in(self, deposit: Deposit, coin: Coin, rate: int = RATE) -> Assembled:
         """The proven transaction that serves a deposit."""
-        return draft_peg_in(self.context, zkbtc_app(), deposit, coin, rate).prove()
+        return prove(draft_peg_in(self.context, zkbtc_app(), deposit, coin, rate))
 
     def peg_out(self, vault: Coin, held: Coin, burn: int, who: Account = ALICE) -> Assembled:
         """The proven transaction that burns zkBTC."""
         purse = Purse([held], who.script, RATE)
-        return draft_peg_out(
-            self.context, zkbtc_app(), [vault], purse, burn=burn, pay_to=who.script
-        ).prove()
+        return prove(
+            draft_peg_out(self.context, zkbtc_app(), [vault], purse, burn=burn, pay_to=who.script)
+        )
 
     def psbt(self, built: Assembled, *accounts: Account) -> Psbt:
         """The PSBT with users' witnesses."""
@@ -249,6 +271,13 @@ class World:
         return [vote(enclave, request) for enclave in self.enclaves(QUORUM)]
 
 
+@cache
+def _first_world() -> World:
+    world = World()
+    _ = world.first_roster
+    return world
+
+
 def ask(enclave: Enclave, kind: str, body: Any = None) -> Reply:
     """One frame in, one reply out; both as bytes."""
     raw = Frame(kind, body).serialize()
@@ -310,6 +339,7 @@ __all__ = [
     "ballot",
     "open_round",
     "promise",
+    "prove",
     "rule",
     "sign",
     "vote",

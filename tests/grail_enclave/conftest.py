@@ -9,4 +9,4 @@ from enclave_world import World
 @pytest.fixture(scope="module")
 def shared() -> World:
     """A chain with zkBTC on it. Tests may add blocks, never fork it."""
-    return World()
+    return World.begun()

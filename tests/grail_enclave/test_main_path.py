@@ -15,6 +15,7 @@ from enclave_world import (
     ballot,
     open_round,
     promise,
+    prove,
     rule,
     sign,
     vote,
@@ -33,7 +34,7 @@ from grail.types import TxOut
 
 @pytest.fixture
 def world() -> World:
-    return World()
+    return World.begun()
 
 
 def test_peg_in_then_peg_out_in_one_block(world: World) -> None:
@@ -158,7 +159,7 @@ def test_G9_raise_of_the_fee_alone(world: World) -> None:
     draft.pay(BOB.script, 100_000)
     draft.change = Payment(ALICE.script, 60_000)
     draft.act(Act(world.zkbtc, zkbtc_app(), "settle"))
-    built = draft.assemble().prove()
+    built = prove(draft.assemble())
 
     def paying(change: int) -> SigningRequest:
         outputs = (*built.tx.outputs[:-1], TxOut(change, ALICE.script))
@@ -178,7 +179,8 @@ def test_G9_raise_of_the_fee_alone(world: World) -> None:
 
 def test_S32_request_of_another_network(world: World) -> None:
     """Votes of another network, though from the same keys, decide nothing here."""
-    other = World()
+    other = World(_serial=1_000)  # another coin at its start: another network
+    assert other.network.id != world.network.id
     request = world.request(world.peg_in(*world.paid()))
     foreign = other.request(other.peg_in(*other.paid()))
     votes = other.voted(foreign)

@@ -7,7 +7,19 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
-from enclave_world import ALICE, BOB, MALLORY, ROSTER, World, ask, rule, sign, vote, zkbtc_app
+from enclave_world import (
+    ALICE,
+    BOB,
+    MALLORY,
+    ROSTER,
+    World,
+    ask,
+    prove,
+    rule,
+    sign,
+    vote,
+    zkbtc_app,
+)
 
 from grail.bitcoin import addresses, taproot
 from grail.bitcoin.psbt import Psbt, TapLeafScript
@@ -71,7 +83,7 @@ def peg_out(shared: World) -> PegOut:
     draft.pay(BOB.script, 100_000)
     draft.change = Payment(ALICE.script, 60_000)
     draft.act(Act(shared.zkbtc, zkbtc_app(), "settle"))
-    return PegOut(shared, draft.assemble().prove(), tx)
+    return PegOut(shared, prove(draft.assemble()), tx)
 
 
 @pytest.fixture
@@ -423,7 +435,7 @@ def test_S26_lock_time_in_the_future(shared: World, enclave: Enclave) -> None:
         (shared.chain.height, True),
         (1_700_000_000, False),
     ):
-        moved = replace(honest, tx=replace(honest.tx, locktime=locktime)).prove()
+        moved = prove(replace(honest, tx=replace(honest.tx, locktime=locktime)))
         reply = vote(shared.enclave(), shared.request(moved))
         assert (reply.refusal is None) == passes
         if not passes:
