@@ -29,7 +29,7 @@ from grail.bitcoin.tx import SEQUENCE, TxIn
 from grail.charms import case as spell_case
 from grail.charms import rules as spell_rules
 from grail.charms import spell as spells
-from grail.charms.classify import ROW
+from grail.charms.classify import PORT, ROW
 from grail.charms.descriptor import Name
 from grail.charms.rule import refuse, rule
 from grail.charms.rules import CheckedTx, Prevout
@@ -364,6 +364,15 @@ class SpellCorrectRule:
             raise Refused("UnknownGuard", "no input is the quorum's to sign", got="0 inputs")
         self._check_setups(case, checked)
         for spend in checked.quorum_inputs:
+            # A proof shows that the next state is well formed, not that its keys are anybody's:
+            # until operators can agree on a roster among themselves, none of them signs a new one.
+            if spend.contract == checked.record.zkbtc and spend.kind == PORT:
+                raise Refused(
+                    "RosterInvalid",
+                    f"input {spend.index} is the Grail NFT, and no roster was agreed on",
+                    got="a spend of the roster's port",
+                    expected="none",
+                )
             if checked.tx.inputs[spend.index].witness:
                 raise Refused(
                     "TxShape",

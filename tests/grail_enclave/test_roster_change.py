@@ -39,5 +39,3 @@ def test_R13_a_proven_roster_spell_that_nobody_agreed_on(shared: World) -> None:
     assert built.check().record.rosters == after.rosters
     reply = vote(shared.enclave(), shared.request(built, MALLORY))
     assert rule(reply) == "RosterInvalid"
-    assert reply.refusal is not None
-    assert "agreed" in reply.refusal.text
