@@ -7,6 +7,7 @@ time, so nothing can go out of step, and a lock lets several processes ask at on
 from __future__ import annotations
 
 import fcntl
+import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -163,7 +164,8 @@ class Faucet:
     @asynccontextmanager
     async def _lock(self) -> AsyncIterator[None]:
         """One payment at a time, whichever process makes it."""
-        with self._lock_file.open("a") as file:
+        handle = os.open(self._lock_file, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        with os.fdopen(handle, "w") as file:
             while True:
                 try:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -20,7 +20,7 @@ from grail.bitcoin.tx import Tx
 from grail.bridge.deploy import draft_deploy
 from grail.crypto.schnorr import NUMS
 from grail.draft.draft import Purse
-from grail.errors import DecodeError, GrailError, Unavailable
+from grail.errors import DecodeError, GrailError, InvalidInput, Unavailable
 from grail.operators.configuration import Configuration
 from grail.operators.evidence import DeployRecord, TxEvidence
 from grail.operators.frames import (
@@ -34,7 +34,7 @@ from grail.operators.frames import (
 )
 from grail.operators.roster import FirstRoster, roster_fields
 from grail.operators.transport import Transport
-from grail.types import Txid, XOnlyKey
+from grail.types import Txid, TxOut, XOnlyKey
 from grail.wallet.account import Account
 from grail.wallet.coins import Coin
 
@@ -118,8 +118,10 @@ async def publish_deploy(
     Raises `InvalidInput` when the grail outpoint is spent already.
     """
     outpoint = configuration.network.grail_outpoint
-    made = Tx.parse(await node.getrawtransaction(outpoint.txid))
-    coin = Coin(outpoint, made.outputs[outpoint.vout])
+    held = await node.gettxout(outpoint)
+    if held is None:
+        raise InvalidInput(f"the grail outpoint {outpoint} is spent: zkBTC is deployed already")
+    coin = Coin(outpoint, TxOut(held.sats, held.script))
     height = await node.getblockcount() + 1
     purse = Purse((), funder.script, FEE_RATE)
     draft = draft_deploy(configuration.network, app, roster, coin, purse, height=height)

@@ -174,7 +174,8 @@ class ProcessBackend:
             )
         log = private_folder(self._folder / "logs") / f"{name.replace('/', '.')}.log"
         leash = [setpriv, "--pdeathsig", "KILL", "/bin/sh", "-c", LEASH, str(os.getpid())]
-        with log.open("ab") as out:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
+        with os.fdopen(os.open(log, flags, 0o600), "ab") as out:
             try:
                 child = self._forker.submit(
                     subprocess.Popen,
@@ -278,12 +279,11 @@ class ProcessBackend:
         return "\n".join(parts)
 
     def close(self) -> None:
-        """Let the forking thread end. Stop the processes first, else the kernel kills them now."""
+        """Let the forking thread end: what of it still runs is killed by the kernel then."""
         self._forker.shutdown()
-
-    def forget(self) -> None:
-        """Remove the list of processes, once they are gone."""
-        (self._folder / FILE).unlink(missing_ok=True)
+        for child in self._children.values():
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.wait(KILL_SECONDS)
 
 
 def python(module: str, *arguments: str) -> list[str]:
