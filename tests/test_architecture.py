@@ -74,7 +74,7 @@ def imports(path: Path) -> set[str]:
             module = node.module or ""
             for alias in node.names:
                 whole = f"{module}.{alias.name}"
-                found.add(whole if whole in MODULES else module)
+                found.add(whole if whole in MODULES or whole == "grail._native" else module)
     return {name for name in found if name.split(".")[0].startswith("grail")}
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from grail import _native, errors, native
+from grail import errors, native
 from grail.errors import DecodeError, InvalidInput
 
 STUB = Path(native.__file__).with_name("_native.pyi")
@@ -24,7 +24,7 @@ def test_the_stub_names_what_the_extension_has():
     stated = {
         node.name: node for node in tree.body if isinstance(node, (ast.FunctionDef, ast.ClassDef))
     }
-    assert public(stated) == public(vars(_native))
+    assert public(stated) == public(vars(native._native))
     for name, node in stated.items():
         if not isinstance(node, ast.ClassDef):
             continue
@@ -32,7 +32,7 @@ def test_the_stub_names_what_the_extension_has():
         assert bases in ([], ["ValueError"])
         if not bases:
             methods = {part.name for part in node.body if isinstance(part, ast.FunctionDef)}
-            assert public(methods) == public(vars(getattr(_native, name)))
+            assert public(methods) == public(vars(getattr(native._native, name)))
 
 
 def test_every_kind_of_decode_fault_is_a_class_of_ours():
