@@ -24,7 +24,7 @@ FRAME_DEADLINE = 10.0
 IDLE_DEADLINE = 600.0
 """Seconds that a connection may stay silent between frames."""
 MAX_CLIENTS = 64
-"""Connections at once; a host keeps a few."""
+"""Connections at once; a host keeps a few. One more closes the one that was silent longest."""
 
 Answer = Callable[[bytes], bytes]
 """Bytes of a frame to bytes of a reply. It never raises."""
@@ -45,7 +45,8 @@ class Server:
         self._answer = answer
         self._frame_deadline = frame_deadline
         self._idle_deadline = idle_deadline
-        self._clients: set[asyncio.StreamWriter] = set()
+        # In order of their last frame, the most silent first.
+        self._clients: dict[asyncio.StreamWriter, None] = {}
 
     async def run(self, ready: Callable[[], None] = lambda: None) -> None:
         """Serve until cancelled; `ready` is called once the socket listens.
@@ -73,10 +74,14 @@ class Server:
             self._path.unlink(missing_ok=True)
 
     async def _client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if len(self._clients) >= MAX_CLIENTS or not same_user(writer):
+        if not same_user(writer):
             writer.close()
             return
-        self._clients.add(writer)
+        while len(self._clients) >= MAX_CLIENTS:
+            silent = next(iter(self._clients))
+            del self._clients[silent]
+            silent.transport.abort()
+        self._clients[writer] = None
         try:
             while await self._one(reader, writer):
                 pass
@@ -84,7 +89,7 @@ class Server:
             # A cut, slow or oversized frame: nothing was taken in, the connection is over.
             pass
         finally:
-            self._clients.discard(writer)
+            self._clients.pop(writer, None)
             writer.close()
 
     async def _one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
@@ -92,6 +97,9 @@ class Server:
             first = await reader.read(1)
         if not first:
             return False
+        if writer in self._clients:
+            del self._clients[writer]
+            self._clients[writer] = None
         async with asyncio.timeout(self._frame_deadline):
             prefix = first + await reader.readexactly(3)
             frame = await reader.readexactly(announced(prefix))

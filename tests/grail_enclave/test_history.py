@@ -98,7 +98,7 @@ def test_G13_only_whole_checks_enter_the_cache(settled: World) -> None:
     assert vote(enclave, other).refusal is None
 
 
-def test_G13_verdict_dies_with_its_block(settled: World) -> None:
+def test_G13_verdict_dies_with_its_block() -> None:
     cache = VerdictCache(MAGIC)
     here = BlockHash(bytes([1] * 32))
     cache.put(Txid(bytes(32)), here, ({},), 10)
@@ -129,14 +129,14 @@ def test_G13_caches_are_bounded() -> None:
     assert len(cache) == 0
 
 
-def history(world: World, enclave: Enclave, request: SigningRequest) -> History:
+def history(enclave: Enclave, request: SigningRequest) -> History:
     items = {item.tx.txid: item for item in request.evidence}
     anchors = enclave.anchors()
     return History(items, RequestBundles(request.bundles, anchors.bundles), anchors)
 
 
 def test_charms_are_those_of_the_spell(settled: World) -> None:
-    found = history(settled, settled.enclave(), request_of(settled))
+    found = history(settled.enclave(), request_of(settled))
     tip = settled.steps[-1]  # type: ignore[attr-defined]
     assert dict(found.charms(tip.outpoint)) == {settled.zkbtc.token: settled.minted}  # type: ignore[attr-defined]
     assert dict(found.charms(replace(tip.outpoint, vout=2))) == {}
@@ -226,7 +226,7 @@ def diamond(depth: int, app: App) -> tuple[list[Tx], OutPoint]:
     return txs, txs[-1].outpoint(0)
 
 
-def test_G14_diamond_is_checked_once_each(settled: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_G14_diamond_is_checked_once_each(monkeypatch: pytest.MonkeyPatch) -> None:
     """Depth 30 with two paths a step: each ancestor is checked once, not 2^30 times."""
     app = App("t", bytes(32), bytes(32))
     txs, tip = diamond(30, app)
@@ -256,7 +256,7 @@ def test_G14_diamond_is_checked_once_each(settled: World, monkeypatch: pytest.Mo
     assert calls == [tx.txid for tx in txs]
 
 
-def test_G14_too_many_ancestors(settled: World) -> None:
+def test_G14_too_many_ancestors() -> None:
     """More than 64 spells since the last anchors: refused."""
     app = App("t", bytes(32), bytes(32))
     txs, tip = diamond(70, app)

@@ -173,20 +173,24 @@ def test_A14_clients_are_not_mixed(path: Path) -> None:
 
 
 def test_A14_clients_are_capped(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One connection too many is closed at once, the others live on."""
+    """One connection too many closes the one that was silent longest; the others live on."""
     monkeypatch.setattr(serve, "MAX_CLIENTS", 4)
 
     async def test() -> None:
         async with serving(path):
-            held = [await asyncio.open_unix_connection(path) for _ in range(4)]
-            for reader, writer in held:
+            held = []
+            for _ in range(4):
+                reader, writer = await asyncio.open_unix_connection(path)
                 writer.write(frame(b"held"))
                 assert await reader.readexactly(36) == frame(digest(b"held"))
-            assert await ask(path, frame(b"fifth")) == b""
-            held[0][1].close()
-            await held[0][1].wait_closed()
-            await asyncio.sleep(0.05)
+                held.append((reader, writer))
+            held[0][1].write(frame(b"again"))
+            assert await held[0][0].readexactly(36) == frame(digest(b"again"))
             assert await ask(path, frame(b"fifth")) == digest(b"fifth")
+            assert await until_closed(held[1][0]) == b""
+            for reader, writer in (held[0], held[2], held[3]):
+                writer.write(frame(b"still"))
+                assert await reader.readexactly(36) == frame(digest(b"still"))
             for _reader, writer in held:
                 writer.close()
 
