@@ -360,7 +360,7 @@ def test_C20_bombs_cost_no_more_than_their_length(raw: bytes) -> None:
     start = time.process_time()
     with pytest.raises(SpellIncorrect):
         spells.parse(tx)
-    assert time.process_time() - start < 0.5
+    assert time.process_time() - start < 2
 
 
 @given(st.binary(max_size=200))
