@@ -1,6 +1,6 @@
 """What must be refused: requests that a thief would send, built with the SDK's own parts.
 
-Each attack is the bytes of a signing request and the name of the refusal that answers it. The
+Each attack is a frame for an operator and the name of the refusal that answers it. The
 SDK itself would stop before it asked anybody, so the attacks leave its checks out: whoever sends
 bytes to an operator has no SDK in his way.
 """
@@ -22,8 +22,8 @@ from grail.draft.assembled import Assembled
 from grail.draft.draft import Draft, Purse
 from grail.errors import GrailError
 from grail.exchange.pool import draft_move, swapping
-from grail.operators.frames import Frame, Reply, vote_frame
-from grail.operators.messages import Refusal
+from grail.operators.frames import Frame, Reply, sign_frame, vote_frame
+from grail.operators.messages import Refusal, Vote
 from grail.operators.transport import Transport
 from grail.types import TxOut
 from grail.wallet.account import Account
@@ -38,16 +38,16 @@ LAGS, LAG_SECONDS = 50, 0.1
 
 @dataclass(frozen=True)
 class Attack:
-    """A request that every operator must refuse, and the rule by which it does."""
+    """A question that every operator must refuse, and the rule by which it does."""
 
     title: str
     rule: str
-    request: bytes = field(repr=False)
+    frame: Frame = field(repr=False)
 
-    @property
-    def frame(self) -> Frame:
-        """The question to an operator: vote for this."""
-        return vote_frame(self.request)
+    @classmethod
+    def voted(cls, title: str, rule: str, request: bytes) -> Attack:
+        """A request that operators are asked to vote for."""
+        return cls(title, rule, vote_frame(request))
 
 
 def _purse(session: Session, account: Account) -> Purse:
@@ -76,7 +76,7 @@ async def greedy_swap(
     greedy = _swap(session, thief, pool, give, amount, more=1)
     forged = greedy.with_proofs(honest.spell.proofs if honest.spell else ())
     request = await session.request(forged, thief)
-    return Attack("a swap that takes one unit too much", "ProofInvalid", request)
+    return Attack.voted("a swap that takes one unit too much", "ProofInvalid", request)
 
 
 async def replayed_proof(
@@ -88,7 +88,7 @@ async def replayed_proof(
     second = _swap(session, thief, pool, give, amount + 1)
     forged = second.with_proofs(first.spell.proofs if first.spell else ())
     request = await session.request(forged, thief)
-    return Attack("a proof replayed on another transaction", "ProofInvalid", request)
+    return Attack.voted("a proof replayed on another transaction", "ProofInvalid", request)
 
 
 async def _peg_in(session: Session, pending: PendingDeposit) -> tuple[Assembled, Coin]:
@@ -109,7 +109,7 @@ async def inflated_mint(session: Session, pending: PendingDeposit) -> Attack:
         for charms in honest.spell.outs
     )
     forged = honest.with_spell(replace(honest.spell, outs=outs))
-    return Attack(
+    return Attack.voted(
         "a mint larger than the deposit", "TurnstileBroken", await session.request(forged)
     )
 
@@ -117,7 +117,7 @@ async def inflated_mint(session: Session, pending: PendingDeposit) -> Attack:
 async def diverted_mint(session: Session, pending: PendingDeposit, thief: Account) -> Attack:
     """A peg-in whose units go to a thief, while its row names the depositor."""
     honest, _ = await _peg_in(session, pending)
-    return Attack(
+    return Attack.voted(
         "a mint to somebody other than the depositor",
         "RowPayee",
         await session.request(_paying(honest, thief)),
@@ -135,7 +135,7 @@ async def claimed_mint(session: Session, pending: PendingDeposit, thief: Account
     )
     spelled = replace(honest.spell, x={contract: Inputs(rows=rows)})
     forged = _paying(honest.with_spell(spelled), thief)
-    return Attack(
+    return Attack.voted(
         "a mint with a row that names the thief", "UnknownGuard", await session.request(forged)
     )
 
@@ -156,7 +156,26 @@ async def unproven_move(session: Session, thief: Account, pool: Contract) -> Att
     draft.pay(thief.script, port.coin.sats, port.coin.charms)
     draft.fund(_purse(session, thief))
     request = await session.request(draft.assemble(), thief)
-    return Attack("moving the pool's tokens out unchanged", "ProofMissing", request)
+    return Attack.voted("moving the pool's tokens out unchanged", "ProofMissing", request)
+
+
+async def undecided(session: Session, request: bytes, transport: Transport) -> Attack:
+    """A certificate of one vote too few for an honest request, put where a decision is wanted.
+
+    All operators are asked for their votes, so the transaction can and should be completed after.
+    """
+    keys = session.context().roster.keys
+    votes: list[Vote] = []
+
+    async def one(operator: int) -> None:
+        reply = await transport.ask(operator, vote_frame(request))
+        votes.append(Vote.parse(reply.unwrap()))
+
+    async with anyio.create_task_group() as group:
+        for operator in range(len(keys)):
+            group.start_soon(one, operator)
+    few = votes[: session.scope().quorum - 1]
+    return Attack(f"a certificate of {len(few)} votes", "NotDecided", sign_frame(few, request))
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ KILL_SECONDS = 5.0
 LEASH = 'ulimit -c 0; ulimit -f 2097152; [ "$PPID" = "$0" ] && exec "$@"'
 
 # What children may see of the environment: never a secret that happens to be in the user's.
-PASSED_ON = ("PATH", "HOME", "LANG", "TZ", "PYTHONPATH", "VIRTUAL_ENV", "XDG_CACHE_HOME", "TMPDIR")
+PASSED_ON = ("PATH", "HOME", "LANG", "TZ", "PYTHONPATH", "PYTHONPYCACHEPREFIX", "VIRTUAL_ENV")
 
 
 class Backend(Protocol):

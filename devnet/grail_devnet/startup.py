@@ -27,7 +27,7 @@ from grail.network_file import NetworkFile, Operator
 from grail.operators.configuration import Configuration
 from grail.operators.frames import STATUS, Frame, Status
 from grail.operators.transport import Host, HttpTransport, Transport
-from grail_devnet import bitcoind, genesis, regtest
+from grail_devnet import bitcoind, bytecode, genesis, regtest
 from grail_devnet.enclave_socket import SocketTransport
 from grail_devnet.faucet import MATURITY, Faucet
 from grail_devnet.genesis import operator_name
@@ -82,8 +82,7 @@ class Started:
             app, faucet = await self._node_and_app(node, binary, node_port)
             configuration = await self._configure(node, app, faucet)
             self.progress(f"{self.plan.operators} operators")
-            self._start_operators(node, host_ports)
-            statuses = await self._wait_for_operators(host_ports)
+            statuses = await self._operators(node, host_ports)
             self.progress("first roster")
             sockets = SocketTransport([self.folder.socket(n) for n in self.names])
             keys = [status.key for status in statuses]
@@ -153,39 +152,43 @@ class Started:
         write_private(self.folder.configuration, configuration.to_json().encode())
         return configuration
 
-    def _start_operators(self, node: Node, ports: list[int]) -> None:
-        peers = [{"url": f"http://127.0.0.1:{port}", "token": self.token} for port in ports]
-        for name, port in zip(self.names, ports, strict=True):
+    async def _operators(self, node: Node, ports: list[int]) -> list[Status]:
+        """Start all operators and return what each says of itself once it answers."""
+        hosts = [Host(f"http://127.0.0.1:{port}", self.token) for port in ports]
+        found: list[Status] = []
+        async with HttpTransport(hosts, timeout=READY_SECONDS) as transport:
+            deadline = time.monotonic() + READY_SECONDS
+            started = 1 if bytecode.missing() else len(hosts)
+            self._start_operators(node, hosts, range(started))
+            for index in range(len(hosts)):
+                found.append(await self._wait_for(transport, index, deadline))
+                self.progress(f"{len(found)} of {len(hosts)} operators")
+                if len(found) == started < len(hosts):  # the first one: now the others
+                    self._start_operators(node, hosts, range(started, len(hosts)))
+        return found
+
+    def _start_operators(self, node: Node, hosts: list[Host], which: range) -> None:
+        peers = [{"url": host.url, "token": host.token} for host in hosts]
+        configuration = str(self.folder.configuration)
+        for index in which:
+            name = operator_name(index)
             socket, host = self.folder.socket(name), self.folder.host(name)
             body = {
                 "socket": str(socket),
-                "port": port,
+                "port": int(hosts[index].url.rpartition(":")[2]),
                 "token": self.token,
                 "node": {"url": node.url, "cookie": str(node.cookie)},
-                "configuration": str(self.folder.configuration),
+                "configuration": configuration,
                 "peers": peers,
             }
             write_private(host, json.dumps(body, indent=1).encode())
-            enclave = python(
-                "grail_enclave", "--socket", str(socket), "--config", str(self.folder.configuration)
-            )
+            enclave = python("grail_enclave", "--socket", str(socket), "--config", configuration)
             self.backend.start(
                 name, {"enclave": enclave, "host": python("grail_host", "--config", str(host))}
             )
 
-    async def _wait_for_operators(self, ports: list[int]) -> list[Status]:
-        hosts = [Host(f"http://127.0.0.1:{port}", self.token) for port in ports]
-        found: dict[str, Status] = {}
-        async with HttpTransport(hosts, timeout=READY_SECONDS) as transport:
-            deadline = time.monotonic() + READY_SECONDS
-            for index, name in enumerate(self.names):
-                found[name] = await self._wait_for(transport, index, name, deadline)
-                self.progress(f"{len(found)} of {self.plan.operators} operators")
-        return [found[name] for name in self.names]
-
-    async def _wait_for(
-        self, transport: Transport, index: int, name: str, deadline: float
-    ) -> Status:
+    async def _wait_for(self, transport: Transport, index: int, deadline: float) -> Status:
+        name = operator_name(index)
         last = "no answer yet"
         while time.monotonic() < deadline:
             for process in ("enclave", "host"):
