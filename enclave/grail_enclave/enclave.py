@@ -145,6 +145,8 @@ class Enclave:
             index=None if roster is None else roster.keys.index(self._key.public),
             epoch=None if deployed is None else deployed.record.reigns[-1].epoch,
             roster=None if deployed is None else deployed.nft,
+            keys=() if roster is None else roster.keys,
+            quorum=0 if roster is None else roster.quorum,
         ).fields()
 
     def _best(self) -> BestHeader:

@@ -48,7 +48,7 @@ def build(settings: Settings) -> Starlette:
         link,
         configuration.network,
         [Host(peer.url, peer.token) for peer in settings.peers],
-        settings.finish_after,
+        patience=settings.finish_after,
     )
     quota = Quota(settings.requests, settings.megabytes * 1_000_000)
 

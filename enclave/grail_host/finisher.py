@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 
 from grail.bitcoin.network import Network
 from grail.bitcoin.node import ALREADY_CONFIRMED, Node
@@ -31,6 +32,12 @@ TRIES = 5
 MAX_PENDING = 256
 """Transactions waited for at once."""
 
+STATUS_SECONDS = 5.0
+"""For another host to say whose it is."""
+
+Connect = Callable[[Sequence[Host]], AbstractAsyncContextManager[Transport]]
+"""Makes the transport to some hosts."""
+
 log = logging.getLogger("grail_host")
 
 
@@ -38,13 +45,21 @@ class Finisher:
     """Waits for decided transactions to appear on the node, and finishes those that do not."""
 
     def __init__(
-        self, node: Node, link: Link, network: Network, peers: Sequence[Host], patience: float
+        self,
+        node: Node,
+        link: Link,
+        network: Network,
+        peers: Sequence[Host],
+        *,
+        patience: float,
+        connect: Connect = HttpTransport,
     ) -> None:
         self._node = node
         self._link = link
         self._network = network
         self._peers = tuple(peers)
         self._patience = patience
+        self._connect = connect
         self._pending: dict[Family, asyncio.Task[None]] = {}
 
     def decided(self, frame: Frame) -> None:
@@ -91,7 +106,7 @@ class Finisher:
             status.network, status.roster, status.configuration, status.keys, status.quorum
         )
         decision = check_decision(scope, votes, job.proposal)
-        async with HttpTransport(await self._ranked(scope.keys)) as transport:
+        async with self._connect(await self._ranked(scope.keys)) as transport:
             tx = await finish(job, decision, scope, transport)
         await self._publish(tx)
         log.info("published %s, which its user left", tx.txid)
@@ -99,13 +114,14 @@ class Finisher:
     async def _ranked(self, keys: tuple[XOnlyKey, ...]) -> list[Host]:
         """The operators' hosts by rank. Each says its enclave's key; a false one cannot sign."""
         found: dict[XOnlyKey, Host] = {}
-        async with HttpTransport(self._peers, timeout=5) as transport:
+        async with self._connect(self._peers) as transport:
 
             async def ask(number: int, transport: Transport) -> None:
                 try:
-                    reply = await transport.ask(number, Frame(STATUS))
+                    async with asyncio.timeout(STATUS_SECONDS):
+                        reply = await transport.ask(number, Frame(STATUS))
                     found[Status.from_fields(reply.unwrap()).key] = self._peers[number]
-                except GrailError:
+                except (GrailError, TimeoutError):
                     return  # a dead one: its place below holds nothing
 
             await asyncio.gather(*(ask(n, transport) for n in range(len(self._peers))))

@@ -7,6 +7,7 @@ gets the same answer (threat S18).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from pathlib import Path
 
 from grail.errors import TooLarge, Unavailable
@@ -74,3 +75,5 @@ class Link:
         while self._idle:
             _, writer = self._idle.pop()
             writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
