@@ -6,6 +6,13 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# Machines that run tests are shared and slow at times: an example's duration proves nothing.
+settings.register_profile(
+    "grail", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+)
+settings.load_profile("grail")
 
 ROOT = Path(__file__).resolve().parents[1]
 

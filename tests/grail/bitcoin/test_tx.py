@@ -6,6 +6,7 @@ import hashlib
 import json
 
 import coincurve
+import pbk
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -371,3 +372,36 @@ def test_an_annex_is_valid_by_consensus_but_not_signed_for():
         verify_input(with_annex, prevouts, 0)
     with pytest.raises(SpendInvalid):
         verify_spend(with_annex.serialize(), prevouts)
+
+
+def kernel_reads(raw):
+    """The txid that libbitcoinkernel gives these bytes, None when they are no transaction for it.
+
+    It reads on where bytes are left, so what it writes again must be the same; and it leaves to
+    later checks what `Tx` refuses at once: no inputs, no outputs, impossible amounts.
+    """
+    try:
+        tx = pbk.Transaction(raw)
+    except RuntimeError:
+        return None
+    amounts = [out.amount for out in tx.outputs]
+    if bytes(tx) != raw or not len(tx.inputs) or not amounts:
+        return None
+    if not all(0 <= amount <= MAX_MONEY for amount in amounts):
+        return None
+    return bytes(tx.txid)
+
+
+@given(transactions, st.data())
+def test_S29_libbitcoinkernel_reads_the_same_transactions(tx, data):
+    """Differential fuzz: whole transactions, and ones with bytes changed, cut out or put in."""
+    raw = tx.serialize()
+    assert kernel_reads(raw) == tx.txid
+    at = data.draw(st.integers(0, len(raw) - 1))
+    piece = data.draw(st.binary(max_size=4))
+    changed = raw[:at] + piece + raw[at + data.draw(st.integers(0, 4)) :]
+    try:
+        ours = bytes(Tx.parse(changed).txid)
+    except DecodeError:
+        ours = None
+    assert ours == kernel_reads(changed)
