@@ -12,6 +12,7 @@ import json
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 
 from grail.errors import GrailError
@@ -28,8 +29,7 @@ def main() -> int:
     parser.add_argument("--node-port", type=int)
     parser.add_argument("--no-deploy", action="store_true")
     options = parser.parse_args()
-    # Blocked, so that one that comes while the network starts ends it as soon as it is up.
-    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGTERM, _interrupt)  # at any time, also while the network starts
     try:
         devnet = Devnet(
             options.name,
@@ -50,7 +50,9 @@ def main() -> int:
     try:
         _tell(ready=devnet.name, folder=str(devnet.folder.path))
         _write_to_log(devnet.folder.path / "logs" / "manager.log")
-        signal.pause()
+        while True:
+            devnet.processes()  # takes leave of children that ended: no zombies stay
+            time.sleep(1)
     except KeyboardInterrupt:
         pass
     finally:

@@ -168,6 +168,36 @@ def test_D18_kill_9_while_operators_are_paused_leaves_nothing(daemon) -> None:
     assert left_behind() == []
 
 
+def test_a_killed_operator_is_no_zombie(daemon) -> None:
+    killed = ProcessBackend.attach(daemon.path).named("operator-02")
+    assert grail("devnet", "kill", "operator-02").returncode == 0
+    deadline = time.monotonic() + 5
+    while any(Path(f"/proc/{process.pid}").exists() for process in killed):
+        assert time.monotonic() < deadline, "a zombie stays"
+        time.sleep(0.01)
+    assert [o["name"] for o in status_json()["operators"] if o["error"]] == ["operator-02"]
+
+
+def test_ctrl_c_while_it_starts_leaves_nothing() -> None:
+    code = "from grail.cli import main; main()"
+    command = subprocess.Popen(
+        [sys.executable, "-c", code, "devnet", "up"], stderr=subprocess.PIPE, text=True
+    )
+    assert command.stderr is not None
+    for line in command.stderr:
+        if "16 operators" in line:  # they are being started
+            break
+    processes = ProcessBackend.attach(networks_folder() / "default").processes()
+    assert alive(processes)
+    command.send_signal(signal.SIGINT)
+    said = command.stderr.read()
+    command.stderr.close()
+    assert command.wait(30) == 130
+    assert "Traceback" not in said
+    assert alive(processes) == []
+    assert left_behind() == []
+
+
 def test_term_ends_the_manager_in_good_order(daemon) -> None:
     processes = ProcessBackend.attach(daemon.path).processes()
     manager = daemon.manager()
