@@ -179,6 +179,21 @@ class Node(Rpc):
         info = Fields("getblock", await self.call("getblock", str(block), 2))
         return [Fields("getblock", tx).bytes("hex") for tx in info.list("tx")]
 
+    async def blocks(self, first: int, last: int) -> list[tuple[BlockHash, list[bytes]]]:
+        """The best chain's blocks from height `first` to `last`: hash and raw transactions.
+
+        Two requests for all of them. Raises `TooLarge` when that is more than one answer holds.
+        """
+        hashes = await self.batch("getblockhash", [[height] for height in range(first, last + 1)])
+        blocks = await self.batch("getblock", [[str(block), 2] for block in hashes])
+        return [
+            (
+                read_block_hash("getblockhash", block),
+                [Fields("getblock", tx).bytes("hex") for tx in Fields("getblock", body).list("tx")],
+            )
+            for block, body in zip(hashes, blocks, strict=True)
+        ]
+
     async def waitfornewblock(self, current: BlockHash, seconds: float = 10) -> BlockHash:
         """The new tip when it differs from `current`, or the same after so many seconds."""
         reply = await self.call(

@@ -33,6 +33,7 @@ from grail.connection.views import (
 from grail.connection.wallet import AsyncWallet, Payee
 from grail.errors import Unavailable
 from grail.folders import private_folder
+from grail.network_file import NetworkFile
 from grail.portal import Face, Portal, blocking
 from grail.types import Txid
 from grail.wallet.account import Account
@@ -206,15 +207,19 @@ async def _wait(session: Session, txid: Txid, confirmations: int, seconds: float
         await anyio.sleep(POLL_SECONDS)
 
 
-def connect(name: str | None = None, *, progress: bool | None = None) -> Connection:
+def connect(
+    network: str | NetworkFile | None = None, *, progress: bool | None = None
+) -> Connection:
     """Open the devnet that runs on this machine, the one of this name if there are several.
+
+    A network elsewhere is opened by its `NetworkFile`, which nobody finds by accident.
 
     `progress` shows a bar for long calls; by default where somebody looks (a terminal, a
     notebook). Raises `Unavailable` when none runs, `Incorrect` when its files and its chain do
     not fit together.
     """
     _warn_of_planted(Path.cwd())
-    found = network_file.find(name)
+    found = network if isinstance(network, NetworkFile) else network_file.find(network)
     portal = Portal()
     try:
         session = portal.call(Session.open, found)

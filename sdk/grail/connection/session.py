@@ -42,6 +42,14 @@ from grail.wallet.ledger import Ledger
 FEE_RATE = 2
 """sat/vB: above what every node relays; regtest has no other bidders."""
 
+BEHIND = frozenset({"NotConfirmed", "DepositDepth", "ViewStale"})
+"""What an operator answers that has not heard of the newest block; here the depth is right."""
+
+LAG_SECONDS = 10.0
+"""How long operators may need to hear of a block that our node has."""
+
+LAG_PAUSE = 0.1
+
 Step = Callable[[str], None]
 
 
@@ -261,17 +269,28 @@ class Session:
         return receipt
 
     async def sign(self, checked: CheckedTx, request: bytes) -> Collected:
-        """Have a checked transaction signed by the operators; `request` is what they are sent."""
+        """Have a checked transaction signed by the operators; `request` is what they are sent.
+
+        Operators that have not heard of the newest block are given a moment. Raises `Refused`,
+        `QuorumNotReached`.
+        """
         leaves = {found.index: found.leaf for found in checked.quorum_inputs}
         job = SigningJob.read(self.network, request, leaves)
-        return await collect(
-            job,
-            self.network,
-            self.scope(),
-            self.transport,
-            limits=self.limits,
-            publish=self.publish,
-        )
+        deadline = anyio.current_time() + LAG_SECONDS
+        while True:
+            try:
+                return await collect(
+                    job,
+                    self.network,
+                    self.scope(),
+                    self.transport,
+                    limits=self.limits,
+                    publish=self.publish,
+                )
+            except QuorumNotReached as exc:
+                if exc.rule not in BEHIND or anyio.current_time() >= deadline:
+                    raise
+            await anyio.sleep(LAG_PAUSE)
 
     async def request(self, proven: Assembled, *accounts: Account) -> bytes:
         """The signing request for a proven transaction: PSBT, bundles, evidence."""

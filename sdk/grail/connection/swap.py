@@ -174,11 +174,12 @@ class _Swap:
                 expected=f"at most {intent.deadline}",
             )
         if taken < intent.least:
-            by = f"; {self.winner} was faster, the quote was {self.overtaken[-1]}"
+            by = ""
+            if self.overtaken:
+                by = f"; {self.winner} was faster, the quote was {self.overtaken[-1]}"
             raise Refused(
                 "StaleTip",
-                f"{intent.amount} units buy {taken}, fewer than the {intent.least} wanted"
-                + (by if self.overtaken else ""),
+                f"{intent.amount} units buy {taken}, fewer than the {intent.least} wanted{by}",
                 got=str(taken),
                 expected=str(intent.least),
                 hint="accept less, or wait",

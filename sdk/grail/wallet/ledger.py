@@ -20,10 +20,13 @@ from grail.charms.descriptor import Bundle
 from grail.charms.history import Judged
 from grail.charms.index import CharmIndex
 from grail.charms.record import Record
-from grail.errors import NodeError, Unavailable
+from grail.errors import NodeError, TooLarge, Unavailable
 from grail.operators.evidence import is_anchor
 from grail.types import BlockHash, OutPoint, Txid, TxOut
 from grail.wallet.coins import Coin
+
+CHUNK = 128
+"""Blocks that are asked for at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,7 @@ class Ledger:
         self.network = network
         self.bundles = {bundle.vk: bundle for bundle in bundles}
         self._zkbtc = zkbtc
+        self._chunk = CHUNK
         self._start()
 
     def _start(self) -> None:
@@ -62,6 +66,10 @@ class Ledger:
     def record(self) -> Record:
         """The roster record as of the tip."""
         return self._index.record
+
+    def state_hash(self) -> bytes:
+        """One hash over all confirmed charms, where they lie, and the record."""
+        return self._index.state_hash()
 
     async def follow(self) -> None:
         """Catch up with the node: undo what left its best chain, read the rest, then the mempool.
@@ -89,9 +97,19 @@ class Ledger:
                 break
             self._undo()
         while self.height < height:
-            block = await self.node.getblockhash(self.height + 1)
-            txs = [Tx.parse(raw) for raw in await self.node.getblock_transactions(block)]
-            self._apply(block, txs)
+            for block, raws in await self._next_blocks(height):
+                self._apply(block, [Tx.parse(raw) for raw in raws])
+
+    async def _next_blocks(self, height: int) -> list[tuple[BlockHash, list[bytes]]]:
+        """Blocks above our tip; fewer at a time where they are large."""
+        first = self.height + 1
+        while True:
+            try:
+                return await self.node.blocks(first, min(height, first + self._chunk - 1))
+            except TooLarge:
+                if self._chunk == 1:
+                    raise
+                self._chunk //= 2
 
     async def _on_best_chain(self, height: int) -> bool:
         if self.height > height:
