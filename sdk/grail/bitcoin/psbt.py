@@ -234,10 +234,11 @@ class Psbt:
         """The text form."""
         return base64.b64encode(self.serialize()).decode()
 
-    def with_input(self, index: int, known: PsbtInput) -> Psbt:
-        """The same with one input's knowledge replaced. Raises `InvalidInput`."""
+    def with_input(self, index: int, **changes: Any) -> Psbt:
+        """The same with some fields of one input replaced. Raises `InvalidInput`."""
         if not 0 <= index < len(self.inputs):
             raise InvalidInput(f"PSBT: no input {index}, it has {len(self.inputs)}")
+        known = replace(self.inputs[index], **changes)
         return replace(self, inputs=(*self.inputs[:index], known, *self.inputs[index + 1 :]))
 
     def prevouts(self) -> tuple[TxOut, ...]:
