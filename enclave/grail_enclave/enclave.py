@@ -171,7 +171,12 @@ class Enclave:
         self._members.accept(FirstRoster.from_fields(body))
 
     def _record(self, body: object) -> list[Any]:
+        before = self._members.deployed
         deployed = self._members.deploy(DeployRecord.from_value(body), self.anchors())
+        if deployed is not before:
+            # A verdict rests on the record under which it was made.
+            self._verdicts.clear()
+            self._cases.clear()
         rules_for = self._scope()
         if self._acceptor is None or self._acceptor.scope != rules_for:
             self._acceptor = Acceptor(rules_for, self._key)
@@ -240,6 +245,9 @@ class Enclave:
 
     def _admitted(self, raw: bytes, stage: Stage) -> tuple[Case, Proposal, Acceptor]:
         """The request, checked as far as the stage asks, as the rounds see it."""
+        if stage is not Stage.ADMIT:
+            # Step 5 is not repeated here, but without a record no history can be judged.
+            self._scope()
         case = self._case(raw)
         checked = admit(case, stage, self._rules, self._trace)
         rules_for = self._scope()

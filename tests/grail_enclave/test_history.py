@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from enclave_world import ALICE, BOB, RATE, World, rule, vote, zkbtc_app
+from enclave_world import ALICE, BOB, RATE, World, ask, rule, sign, vote, zkbtc_app
 
 from grail.bitcoin.tx import Tx, TxIn
 from grail.charms import rules as spell_rules
@@ -16,6 +16,7 @@ from grail.draft.assembled import Assembled
 from grail.draft.draft import CARRIER, Draft, Purse
 from grail.errors import Incorrect, Refused
 from grail.exchange.token import draft_transfer
+from grail.operators import frames
 from grail.operators.evidence import SigningRequest, TxEvidence
 from grail.types import BlockHash, OutPoint, Txid, TxOut
 from grail.wallet.coins import Coin
@@ -278,3 +279,23 @@ def test_bundles_are_parsed_when_used(settled: World) -> None:
     assert bundles[zkbtc_app().bundle.vk].vk == zkbtc_app().bundle.vk
     request = request_of(settled)
     assert vote(settled.enclave(), replace(request, bundles=(b"broken",))).refusal is None
+
+
+def test_G13_no_verdict_is_made_without_a_record(settled: World) -> None:
+    """While the deploy is reorganised away, nothing is judged and nothing is cached as burned."""
+    world = World.begun()
+    world.__dict__.update(settled.__dict__)
+    request = request_of(settled)
+    votes = settled.voted(request)
+    enclave = settled.enclave()
+    enclave._verdicts.clear()
+    away = settled.chain.fork(settled.deployed_at - 1)
+    away.mine_many(settled.chain.height - away.height + 1)
+    headers = [header.serialize() for header in away.headers]
+    ask(enclave, frames.HEADERS, headers).unwrap()
+    assert rule(sign(enclave, request, votes)) == "ViewStale"
+    assert rule(vote(enclave, request)) in {"ViewStale", "NotConfirmed"}
+    back = settled.chain.fork(settled.chain.height)
+    back.mine_many(3)
+    ask(enclave, frames.HEADERS, [header.serialize() for header in back.headers]).unwrap()
+    assert sign(enclave, request, votes).refusal is None
