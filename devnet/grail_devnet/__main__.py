@@ -56,12 +56,12 @@ def main() -> int:
     except KeyboardInterrupt:
         pass
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         devnet.down()
     return 0
 
 
 def _interrupt(_number: int, _frame: object) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the first one ends the network; let it
     raise KeyboardInterrupt
 
 

@@ -251,14 +251,19 @@ def _gone(process: Process, seconds: float) -> bool:
 def _end(claim: Claim, backend: ProcessBackend, portal: Portal, nodes: list[Node]) -> None:
     """End a network of this process; also called when the object is dropped, and at exit."""
     try:
+        _disconnect(portal, nodes)  # first: a start that was stopped half way must start no more
         backend.stop()
     finally:
-        _detach(backend, portal, nodes)
+        backend.close()
         claim.release()
 
 
 def _detach(backend: ProcessBackend, portal: Portal, nodes: list[Node]) -> None:
+    _disconnect(portal, nodes)
+    backend.close()
+
+
+def _disconnect(portal: Portal, nodes: list[Node]) -> None:
     for node in nodes:
         portal.call(node.aclose)
-    backend.close()
     portal.close()
