@@ -32,7 +32,9 @@ class Labels:
         """Call an app by a name from now on. Raises `InvalidInput` when the name is taken."""
         if not NAME.fullmatch(name):
             raise InvalidInput(f"token name: got {name[:40]!r}", hint="use 1 to 16 letters, digits")
-        if self._apps.get(name, app) != app or name.lower() == "zkbtc":
+        # upper and lower case are one name, as `find` takes them
+        taken = {known.lower(): held for known, held in self._apps.items()}
+        if taken.get(name.lower(), app) != app:
             raise InvalidInput(f"the name {name!r} means another token already")
         self._apps[name] = app
         listed = {n: str(a) for n, a in self._apps.items() if a != self._zkbtc}

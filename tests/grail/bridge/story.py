@@ -9,24 +9,26 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cache
 
+from tests.kernel import verify_spend
+
 from grail.apps.compiler import CompiledApp, compile_app
 from grail.apps.pool import Pool
 from grail.apps.token import Token
 from grail.apps.zkbtc import ZkBtc
-from grail.bitcoin import addresses, tx as txs
+from grail.bitcoin import addresses
+from grail.bitcoin import tx as txs
 from grail.bitcoin.addresses import Roster
 from grail.bitcoin.network import REGTEST, Network
 from grail.bitcoin.tx import Tx
 from grail.bridge.deploy import draft_deploy, zkbtc_contract
-from grail.charms.rules import CheckedTx
 from grail.charms.record import Record, Reign
+from grail.charms.rules import CheckedTx
 from grail.crypto.schnorr import KeyPair
 from grail.draft.assembled import Assembled, Context
 from grail.draft.draft import Purse
 from grail.types import OutPoint, Txid, TxOut
 from grail.wallet.account import Account
 from grail.wallet.coins import Coin
-from tests.kernel import verify_spend
 
 RATE = 2
 

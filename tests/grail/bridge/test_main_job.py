@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from tests.grail.bridge.story import RATE, Story, account, compiled
+from tests.kernel import SpendInvalid, verify_spend
 
 from grail.apps.pool import Pool
 from grail.apps.token import Token
@@ -25,8 +27,6 @@ from grail.errors import (
 )
 from grail.exchange.pool import PoolPort, adding, draft_create, draft_move, removing, swapping
 from grail.exchange.token import draft_issue, draft_transfer
-from tests.grail.bridge.story import RATE, Story, account, compiled
-from tests.kernel import SpendInvalid, verify_spend
 
 ALICE, BOB, MALLORY = account("alice"), account("bob"), account("mallory")
 
@@ -55,9 +55,7 @@ def vault(story: Story) -> list:
 def opened_pool(story: Story) -> tuple[PoolPort, App, App]:
     story.give(ALICE, 200_000)
     pegged_in(story)
-    built = draft_issue(
-        story.context, compiled(Token), story.purse(ALICE), 10**9, to=ALICE.script
-    )
+    built = draft_issue(story.context, compiled(Token), story.purse(ALICE), 10**9, to=ALICE.script)
     token = next(iter(built.spell.apps))
     story.publish(built, ALICE)
     built = draft_create(

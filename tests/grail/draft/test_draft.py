@@ -7,6 +7,7 @@ import hashlib
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.kernel import verify_spend
 
 from grail.bitcoin.network import REGTEST, Network
 from grail.charms import spell as spells
@@ -20,7 +21,6 @@ from grail.exchange.token import draft_transfer
 from grail.types import OutPoint, Txid, TxOut
 from grail.wallet.account import Account
 from grail.wallet.coins import Coin
-from tests.kernel import verify_spend
 
 ALICE = Account("alice", KeyPair(b"\x01" * 32), REGTEST)
 BOB = Account("bob", KeyPair(b"\x02" * 32), REGTEST)
@@ -59,7 +59,9 @@ def totals(places: list[dict[App, object]]) -> dict[App, object]:
 
 @settings(max_examples=150, deadline=None)
 @given(wallets, st.data())
-def test_C8_random_wallets_never_lose_charms_unasked(coins: list[Coin], data: st.DataObject) -> None:
+def test_C8_random_wallets_never_lose_charms_unasked(
+    coins: list[Coin], data: st.DataObject
+) -> None:
     """Whatever is spent, paid and kept: either the charms are all there again, or it is refused."""
     draft = Draft(CONTEXT)
     chosen = data.draw(st.lists(st.sampled_from(coins), unique_by=lambda c: c.outpoint))

@@ -1,0 +1,105 @@
+"""Results as text and as HTML: everything that others wrote stays text."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+
+from grail.charms.app import App
+from grail.charms.spell import Spell
+from grail.connection.display import html_table, text_table
+from grail.connection.receipt import Receipt, Receipts
+from grail.connection.views import Balances, SpellView
+from grail.connection.wallet import Holdings
+from grail.types import Txid
+from grail.wallet.coins import Balance
+
+TOKEN = App("t", bytes(32), bytes(32))
+
+HOSTILE = (
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "</td></tr></table><iframe src=javascript:alert(1)>",
+    "<svg/onload=alert(1)>",
+    "&lt;script&gt;",
+    "'\"`<a href=javascript:x>",
+)
+
+
+class Tags(HTMLParser):
+    """The tags of a piece of HTML, and its text."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.found: set[str] = set()
+        self.attributes: set[str] = set()
+        self.text = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.add(tag)
+        self.attributes |= {name for name, _ in attrs}
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+ALLOWED = {"table", "caption", "thead", "tbody", "tr", "th", "td"}
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_D5_no_text_becomes_html(text: str) -> None:
+    shown = [
+        html_table((text, "b"), [(text, 1), ("x", None)], text),
+        replace(RECEIPT, what=text, absent={text: text})._repr_html_(),
+        Receipts([replace(RECEIPT, what=text)])._repr_html_(),
+        Holdings(text, BALANCE, {TOKEN: text})._repr_html_(),
+        Balances([Holdings(text, BALANCE, {TOKEN: text})])._repr_html_(),
+        SpellView(RECEIPT.txid, SPELL, text, {TOKEN: text})._repr_html_(),
+        SpellView(RECEIPT.txid, spell_with(text), "correct", {NFT: "n"})._repr_html_(),
+    ]
+    for html in shown:
+        tags = Tags(html)
+        assert tags.found <= ALLOWED
+        assert tags.attributes <= {"style"}
+        assert text in tags.text
+
+
+RECEIPT = Receipt("swap", Txid(bytes(32)), 100, 50, 2_000, 0.1, 0.2, 12)
+BALANCE = Balance(5, 1_000, 0, {TOKEN: 7}, {})
+SPELL = Spell.build([{TOKEN: 7}])
+NFT = App("n", bytes(32), bytes(32))
+
+
+def spell_with(text: str) -> Spell:
+    return Spell.build([{NFT: [0, text]}])
+
+
+def test_numbers_stand_to_the_right_with_thousands_apart() -> None:
+    assert text_table(("what", "sats"), [("a", 1_000_000), ("bb", 5)]).splitlines() == [
+        "what       sats",
+        "----  ---------",
+        "a     1,000,000",
+        "bb            5",
+    ]
+
+
+def test_receipt_reads_well_as_text() -> None:
+    text = str(RECEIPT)
+    assert "swap" in text
+    assert "12 operators" in text
+    assert str(RECEIPT.txid) in text
+    assert str(Receipts([RECEIPT])).count("\n") == 3
+
+
+def test_balances_become_a_frame() -> None:
+    pandas = pytest.importorskip("pandas")
+    held = Balances(
+        [Holdings("alice", BALANCE, {TOKEN: "TOK"}), Holdings("bob", Balance(1, 0, 0, {}, {}), {})]
+    )
+    frame = held.to_frame()
+    assert isinstance(frame, pandas.DataFrame)
+    assert frame.loc["alice", "TOK"] == 7
+    assert frame.loc["bob", "TOK"] == 0
