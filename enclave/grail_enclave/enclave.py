@@ -214,9 +214,9 @@ class Enclave:
         return self._voiced(case, Stage.ADMIT, acceptor.open(number, proposal, self._best()))
 
     def _promise(self, body: object) -> bytes:
-        opened, raw = frames.read_promise(body)
+        opened, raw, shown = frames.read_promise(body)
         case, proposal, acceptor = self._admitted(raw, Stage.ADMIT)
-        answer = acceptor.promise(opened, proposal, self._best())
+        answer = acceptor.promise(opened, proposal, self._best(), shown)
         return self._voiced(case, Stage.ADMIT, answer)
 
     def _ballot(self, body: object) -> bytes:

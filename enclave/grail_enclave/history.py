@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from grail.bitcoin.addresses import quorum_leaf
 from grail.bitcoin.spv import is_coinbase
 from grail.bitcoin.taproot import leaf_hash
-from grail.bitcoin.tx import Tx, sighash
+from grail.bitcoin.tx import Tx, sighash, verify_input
 from grail.charms import rules, spell
 from grail.charms.app import App, Data
 from grail.charms.descriptor import Bundle
@@ -240,6 +240,7 @@ class History:
                 raise _invalid(txid, f"its input {txin.outpoint} does not exist")
             out = made[txin.outpoint.vout]
             prevouts.append(rules.Prevout(out.sats, out.script, self.charms(txin.outpoint)))
+        self._check_signers(tx, [TxOut(out.sats, out.script) for out in prevouts])
         try:
             checked = rules.correct(
                 tx,
@@ -256,6 +257,22 @@ class History:
             # An incorrect spell is no spell: what it spent is burned, what it made has no charms.
             return (NO_CHARMS,) * len(tx.outputs)
         return checked.charms
+
+    def _check_signers(self, tx: Tx, prevouts: Sequence[TxOut]) -> None:
+        """The witnesses that a verdict looks at must be real: no txid covers them.
+
+        Else whoever brings the evidence could turn a correct ancestor into an incorrect one, or the
+        other way round, by what he writes there.
+        """
+        found = spell.parse(tx)
+        for inputs in () if found is None else found.x.values():
+            for index in inputs.signers:
+                if index >= len(prevouts):
+                    continue  # the rules say what is wrong with it
+                try:
+                    verify_input(tx, prevouts, index)
+                except Incorrect as exc:
+                    raise _invalid(tx.txid, f"signer's input {index}: {exc}") from exc
 
     def _keep(self, txid: Txid, charms: Charms) -> None:
         self._charms[txid] = charms
