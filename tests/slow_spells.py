@@ -391,7 +391,9 @@ class Slow:
         def enc(value: Any) -> bytes:
             if isinstance(value, dict):
                 pairs = sorted((enc(k), enc(v)) for k, v in value.items())
-                head = cbor2.dumps(dict.fromkeys(range(len(pairs)), 0))[: 1 if len(pairs) < 24 else 2]
+                head = cbor2.dumps(dict.fromkeys(range(len(pairs)), 0))[
+                    : 1 if len(pairs) < 24 else 2
+                ]
                 return head + b"".join(k + v for k, v in pairs)
             if isinstance(value, (list, tuple)):
                 head = cbor2.dumps([0] * len(value))[: 1 if len(value) < 24 else 2]

@@ -210,7 +210,7 @@ class CharmIndex:
         return view
 
     def state_hash(self) -> bytes:
-        """One hash over all charms, where they lie, and the record: equal views have equal hashes."""
+        """One hash over all charms, where they lie, and the record; equal views, equal hashes."""
         charmed = [
             [outpoint.serialize(), coin.sats, coin.script, _pairs(coin)]
             for outpoint, coin in sorted(self._coins.items())
