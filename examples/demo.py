@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from grail.charms.app import App, Contract
+from grail.commands.terminal import errors_in_one_line
 from grail.connection.connection import Connection, Wallet, connect
 from grail.connection.deposits import PendingDeposit
 from grail.connection.receipt import Receipt
@@ -253,4 +254,5 @@ def _since(begun: float) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with errors_in_one_line():
+        sys.exit(main())
