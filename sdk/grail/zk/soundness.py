@@ -9,6 +9,7 @@ lists every witness there is for given inputs: exact, for circuits of a few bits
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import lru_cache
 
 from grail.zk.field import MODULUS, inverse
 from grail.zk.r1cs import Constraint, R1cs, value_of
@@ -99,77 +100,101 @@ def solutions(r1cs: R1cs, given: Mapping[int, int]) -> Iterator[Partial]:
     A wire that is absent from a solution is free there: no constraint tells its value from the
     others'. Work grows with two to the number of bits that the given wires leave open.
     """
-    yield from _search(list(r1cs.constraints), {0: 1, **given})
+    known = {0: 1, **given}
+    left = [_reduced(constraint, known) for constraint in r1cs.constraints]
+    yield from _search([c for c in left if c is not None], known)
 
 
 def _search(constraints: list[Constraint], known: Partial) -> Iterator[Partial]:
-    known = dict(known)
-    choice: tuple[int, tuple[int, ...]] | None = None
-    progress = True
-    while progress:
-        progress, choice, left = False, None, []
+    """Fix wires one by one: those with one possible value first, then one with two."""
+    while True:
+        fixed: tuple[int, int] | None = None
+        choice: tuple[int, tuple[int, ...]] | None = None
         for constraint in constraints:
-            unknown = _unknown(constraint, known)
+            unknown = {wire for part in constraint for wire in part if wire}
             if len(unknown) > 1:
-                left.append(constraint)
                 continue
             if not unknown:
-                a, b, c = (_partial(part, known)[0] for part in constraint)
-                if (a * b - c) % MODULUS:  # a factor with unknown wires meets a zero: 0 for both
+                a, b, c = (part.get(0, 0) for part in constraint)
+                if (a * b - c) % MODULUS:
                     return
                 continue
             (wire,) = unknown
-            roots = _roots(constraint, wire, known)
+            roots = _roots(constraint, wire)
             if roots is None:
                 continue  # holds whatever the wire is
             if not roots:
                 return
             if len(roots) == 1:
-                known[wire] = roots[0]
-                progress = True
-            else:
-                left.append(constraint)
-                choice = choice or (wire, roots)
-        constraints = left
+                fixed = (wire, roots[0])
+                break
+            choice = choice or (wire, roots)
+        if fixed is None:
+            break
+        known = {**known, fixed[0]: fixed[1]}
+        constraints = _with(constraints, *fixed)
     if choice is None:
         yield known
         return
     wire, roots = choice
     for root in roots:
-        yield from _search(constraints, {**known, wire: root})
+        yield from _search(_with(constraints, wire, root), {**known, wire: root})
 
 
-def _unknown(constraint: Constraint, known: Partial) -> set[int]:
-    """The unknown wires of a constraint, less those that a known zero factor takes out."""
-    a, b, c = ({wire for wire in part if wire not in known} for part in constraint)
-    if not a and not _partial(constraint[0], known)[0]:
-        return c
-    if not b and not _partial(constraint[1], known)[0]:
-        return c
-    return a | b | c
+def _with(constraints: list[Constraint], wire: int, value: int) -> list[Constraint]:
+    """The constraints once a wire is known; those that hold by now are left out."""
+    changed = []
+    for constraint in constraints:
+        if any(wire in part for part in constraint):
+            reduced = _reduced(constraint, {0: 1, wire: value})
+            if reduced is not None:
+                changed.append(reduced)
+        else:
+            changed.append(constraint)
+    return changed
 
 
-def _partial(terms: Mapping[int, int], known: Partial, wire: int = -1) -> tuple[int, int]:
-    """A combination as (value of the known part, coefficient of the one unknown wire)."""
-    value = sum(c * known.get(w, 0) for w, c in terms.items() if w != wire) % MODULUS
-    return value, terms.get(wire, 0)
+def _reduced(constraint: Constraint, known: Partial) -> Constraint | None:
+    """A constraint with known wires folded into the constants; None when it holds."""
+    parts = []
+    for part in constraint:
+        folded: Row = {}
+        constant = 0
+        for wire, coefficient in part.items():
+            if wire in known:
+                constant += coefficient * known[wire]
+            else:
+                folded[wire] = coefficient
+        if constant % MODULUS:
+            folded[0] = constant % MODULUS
+        parts.append(folded)
+    a, b, c = parts
+    if not a or not b:  # a zero factor takes the other one out
+        return ({}, {}, c) if c else None
+    return (a, b, c)
 
 
-def _roots(constraint: Constraint, wire: int, known: Partial) -> tuple[int, ...] | None:
+def _roots(constraint: Constraint, wire: int) -> tuple[int, ...] | None:
     """The values of the one unknown wire that satisfy a constraint; None when all do."""
-    (a0, a1), (b0, b1), (c0, c1) = (_partial(part, known, wire) for part in constraint)
+    (a0, a1), (b0, b1), (c0, c1) = ((part.get(0, 0), part.get(wire, 0)) for part in constraint)
     square = a1 * b1 % MODULUS
     linear = (a0 * b1 + a1 * b0 - c1) % MODULUS
     constant = (a0 * b0 - c0) % MODULUS
     if square:
-        half = linear * inverse(2 * square) % MODULUS
-        root = _square_root((half * half - constant * inverse(square)) % MODULUS)
-        if root is None:
-            return ()
-        return tuple(sorted({(root - half) % MODULUS, (-root - half) % MODULUS}))
+        return _quadratic(square, linear, constant)
     if linear:
         return (-constant * inverse(linear) % MODULUS,)
     return () if constant else None
+
+
+@lru_cache(maxsize=4096)
+def _quadratic(square: int, linear: int, constant: int) -> tuple[int, ...]:
+    """The roots of square w^2 + linear w + constant; nearly always the ones of a boolean."""
+    half = linear * inverse(2 * square) % MODULUS
+    root = _square_root((half * half - constant * inverse(square)) % MODULUS)
+    if root is None:
+        return ()
+    return tuple(sorted({(root - half) % MODULUS, (-root - half) % MODULUS}))
 
 
 _TWO_ADICITY = 28

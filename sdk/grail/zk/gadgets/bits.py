@@ -173,7 +173,7 @@ def _decomposed(value: Field, n: int, message: str) -> tuple[Bool, ...]:
     circuit = _circuit(value)
     with circuit.statement(message, value=value):
         bits = tuple(Bool.checked(circuit.hint(Op.BIT, value, i)) for i in range(n))
-        circuit.enforce(from_bits(bits) - value, Field.constant(1), Field.constant(0))
+        circuit.enforce(from_bits(bits), Field.constant(1), value)
     return bits
 
 
