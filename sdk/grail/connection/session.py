@@ -6,8 +6,9 @@ Everything that asks somebody is here, as coroutines; what is asked for is decid
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import anyio
@@ -117,6 +118,7 @@ class Session:
         self.transport = transport
         self.apps = apps
         self.rate = FEE_RATE
+        self.names = [o.name for o in sorted(network.operators, key=lambda o: o.key)]
         self.limits = Limits()
         self.receipts: list[Receipt] = []
         self.unfinished: dict[Txid, Unfinished] = {}
@@ -265,6 +267,8 @@ class Session:
             verify_input(tx, proven.spent_outputs, index)
         await self.publish(tx)
         receipt = receipt_of(what, proven, tx, collected)
+        named = {self._name(who): self._name(said) for who, said in receipt.absent.items()}
+        receipt = replace(receipt, absent=named)
         self.receipts.append(receipt)
         return receipt
 
@@ -289,8 +293,24 @@ class Session:
                 )
             except QuorumNotReached as exc:
                 if exc.rule not in BEHIND or anyio.current_time() >= deadline:
-                    raise
+                    raise self._named(exc) from exc
             await anyio.sleep(LAG_PAUSE)
+
+    def _named(self, error: QuorumNotReached) -> QuorumNotReached:
+        """The same error with operators by the names that the network's file gives them."""
+        replies = {self._name(who): self._name(said) for who, said in error.replies.items()}
+        return QuorumNotReached(
+            error.rule, self._name(error.detail), replies=replies, hint=error.hint
+        )
+
+    def _name(self, text: str) -> str:
+        """A text of the operators' reports, which count by rank, with names instead."""
+
+        def named(found: re.Match[str]) -> str:
+            rank = int(found[1])
+            return self.names[rank] if rank < len(self.names) else found[0]
+
+        return re.sub(r"\boperator (\d+)\b", named, text)
 
     async def request(self, proven: Assembled, *accounts: Account) -> bytes:
         """The signing request for a proven transaction: PSBT, bundles, evidence."""
