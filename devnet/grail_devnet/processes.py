@@ -249,8 +249,8 @@ class ProcessBackend:
         return left
 
     def pause(self, name: str) -> None:
-        """Stop a node, or one process of it, where it stands."""
-        self._signal(name, signal.SIGSTOP)
+        """Stop a node, or one process of it, where it stands; it stands on return."""
+        self._stop_in_place(name)
 
     def resume(self, name: str) -> None:
         """Let a paused or cut node go on."""
@@ -262,7 +262,17 @@ class ProcessBackend:
         From outside that is a network that swallows packets, while the processes behind the face
         go on with all that they remember.
         """
-        self._signal(self.named(node)[-1].name, signal.SIGSTOP)
+        self._stop_in_place(self.named(node)[-1].name)
+
+    def _stop_in_place(self, name: str) -> None:
+        self._signal(name, signal.SIGSTOP)
+        deadline = time.monotonic() + KILL_SECONDS
+        for process in self.named(name):
+            # The signal is taken when the process next gets to run, or comes out of the kernel.
+            while process.alive and not process.paused:
+                if time.monotonic() > deadline:
+                    raise Unavailable(f"{process.name} could not be stopped")
+                time.sleep(0.005)
 
     def _signal(self, name: str, number: signal.Signals) -> None:
         for process in self.named(name):

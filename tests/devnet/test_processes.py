@@ -69,12 +69,12 @@ def test_pause_cut_resume(backend) -> None:
     backend.start("a", {"enclave": SLEEP, "host": SLEEP})
     enclave, host = backend.processes()
     backend.cut("a")
-    wait_until("the host to stop", lambda: state(host.pid) == "T")
+    assert state(host.pid) == "T"
     assert state(enclave.pid) != "T"
     assert host.paused
     assert not enclave.paused
     backend.pause("a")
-    wait_until("the enclave to stop", lambda: state(enclave.pid) == "T")
+    assert state(enclave.pid) == "T"
     backend.resume("a")
     wait_until("both to go on", lambda: not enclave.paused and not host.paused)
 
