@@ -8,10 +8,14 @@ import pytest
 from enclave_world import ALICE, QUORUM, World, ask, prove, rule, sign, vote, zkbtc_app
 from made_chain import MadeChain
 
+from grail.bitcoin.addresses import Roster
 from grail.bitcoin.spv import Inclusion
 from grail.bitcoin.tx import Tx, TxIn
+from grail.charms.record import Reign
+from grail.crypto.schnorr import KeyPair
 from grail.draft.assembled import Act
 from grail.draft.draft import CARRIER, Draft
+from grail.errors import Refused
 from grail.operators import frames
 from grail.operators.evidence import SigningRequest, TxEvidence
 from grail.operators.messages import BestHeader, Vote
@@ -249,7 +253,7 @@ def test_G11_chain_of_unconfirmed_is_capped(world: World) -> None:
         if passes:
             admit(case, Stage.ADMIT)
         else:
-            with pytest.raises(Exception, match="too long"):
+            with pytest.raises(Refused, match="too long"):
                 admit(case, Stage.ADMIT)
 
 
@@ -325,7 +329,7 @@ def test_S11_enclave_that_was_shown_nothing_new(world: World) -> None:
         for index in range(5)
     }
     case = Case(world.request(fresh), replace(anchors, heard=heard))
-    with pytest.raises(Exception, match="ViewStale"):
+    with pytest.raises(Refused, match="ViewStale"):
         admit(case, Stage.ADMIT)
     four = {index: best for index, best in heard.items() if index < 4}
     assert admit(Case(world.request(fresh), replace(anchors, heard=four)), Stage.ADMIT)
@@ -343,7 +347,7 @@ def test_ViewStale_before_the_roster_rules(world: World) -> None:
         "NotConfirmed",
     }
     case = Case(young.request(replace_coin(young, world)), enclave.anchors())
-    with pytest.raises(Exception, match="ViewStale"):
+    with pytest.raises(Refused, match="ViewStale"):
         admit(case, Stage.ADMIT)
 
 
@@ -362,3 +366,19 @@ def test_made_chain_is_what_enclaves_follow() -> None:
     chain = MadeChain()
     chain.mine_many(2)
     assert chain.height == 2
+
+
+def test_G11_parent_of_a_roster_that_no_longer_rules(world: World) -> None:
+    """What a former quorum signed may confirm within its grace, but nothing new hangs on it."""
+    tx, minted = world.served()
+    request = chained(world, tx, minted)
+    anchors = world.enclave().anchors()
+    (first,) = anchors.record.reigns
+    keys = [KeyPair(bytes([9, i]) * 16).public for i in range(1, 17)]
+    height = anchors.next_height
+    later = replace(
+        anchors.record,
+        reigns=(replace(first, end=height - 1), Reign(Roster.of(1, keys, QUORUM), height)),
+    )
+    with pytest.raises(Refused, match="does not rule"):
+        admit(Case(request, replace(anchors, record=later)), Stage.ADMIT)
