@@ -201,8 +201,10 @@ def test_eleven_operators_are_too_few_and_the_twelfth_completes_the_same_swap(
         assert sum("silent" in said for said in caught.value.replies.values()) == 5
         (begun,) = net.session.unfinished
         devnet.resume(stopped[0])
-        net.session.limits = Limits()
-        swapped = bob.swap(pool, net.zkbtc, 4_000)
+        # another program of Bob's, later: what is unfinished lies in his folder
+        with connect(net.session.file, progress=False) as later:
+            swapped = later.wallet("bob").swap(pool, net.zkbtc, 4_000)
+            assert len(swapped.absent) <= 4
     finally:
         net.session.limits = Limits()
         for name in stopped:

@@ -25,6 +25,7 @@ def register(app: typer.Typer) -> None:
     """Add the verbs to the `grail` command."""
     for verb in (address, balance, pay, deposit, recover, transfer, issue):
         app.command()(verb)
+    app.command()(retry)
     app.command("peg-in")(peg_in)
     app.command("peg-out")(peg_out)
 
@@ -144,6 +145,14 @@ def issue(
     with opened(network) as net:
         found = net.wallet(wallet).issue(supply, name)
     show(found, as_json=as_json)
+
+
+def retry(*, wallet: WalletName, network: Network = None, as_json: Json = False) -> None:
+    """Ask again for what too few operators signed: the same transactions, not their like."""
+    with opened(network) as net:
+        found = net.wallet(wallet).retry()
+    text = "\n".join(str(receipt) for receipt in found) or "nothing is unfinished"
+    emit([receipt.as_dict() for receipt in found], as_json=as_json, text=text)
 
 
 def _payee(net: Connection, to: str) -> str | Wallet:

@@ -7,8 +7,8 @@ Everything that asks somebody is here, as coroutines; what is asked for is decid
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import anyio
@@ -23,8 +23,8 @@ from grail.bitcoin.psbt import Psbt
 from grail.bitcoin.spv import Inclusion
 from grail.bitcoin.tx import Tx, verify_input
 from grail.charms.app import Contract
-from grail.charms.rules import CheckedTx
 from grail.connection.receipt import Receipt
+from grail.connection.unfinished import Unfinished, UnfinishedFolder
 from grail.draft.assembled import Assembled, Context
 from grail.errors import Incorrect, InvalidInput, NodeError, QuorumNotReached, Refused
 from grail.operators import evidence
@@ -35,7 +35,7 @@ from grail.operators.evidence import Known
 from grail.operators.messages import Scope
 from grail.operators.signing_job import SigningJob
 from grail.operators.transport import Host, HttpTransport, Transport
-from grail.types import Txid
+from grail.types import Txid, TxOut
 from grail.wallet.account import Account
 from grail.wallet.coins import Coin
 from grail.wallet.ledger import Ledger
@@ -85,21 +85,6 @@ class Apps:
         return (self.zkbtc, self.token, self.pool)
 
 
-@dataclass(frozen=True)
-class Unfinished:
-    """A transaction that too few operators signed. It may still complete: never build its like.
-
-    `accounts` are the scripts of those who asked for it.
-    """
-
-    what: str
-    proven: Assembled
-    checked: CheckedTx
-    request: bytes = field(repr=False)
-    accounts: frozenset[bytes] = frozenset()
-    intent: object = None
-
-
 class Session:
     """A network as seen from one user's side: its node, its operators, what the chain says."""
 
@@ -121,7 +106,7 @@ class Session:
         self.names = [o.name for o in sorted(network.operators, key=lambda o: o.key)]
         self.limits = Limits()
         self.receipts: list[Receipt] = []
-        self.unfinished: dict[Txid, Unfinished] = {}
+        self.unfinished = UnfinishedFolder(network.folder / "unfinished")
         self.zkbtc = Contract.parse(configuration.zkbtc)
         bundles = [app.bundle for app in apps.all()]
         self.ledger = Ledger(node, self.network, self.zkbtc, bundles)
@@ -216,70 +201,96 @@ class Session:
         assembled: Assembled,
         *accounts: Account,
         step: Step = lambda _: None,
-        intent: object = None,
+        intent: bytes = b"",
+        taken: int = 0,
     ) -> Receipt:
-        """Check, prove, have it signed, publish. `intent` finds it again in `unfinished`.
+        """Check, prove, have it signed, publish.
 
-        Raises `SpellIncorrect` when the operators would refuse (before any is asked),
-        `Unsatisfied` when a circuit does not hold, `Refused` and `QuorumNotReached` by the
-        operators' answers, `NodeError` when the node does not take it.
+        `intent` and `taken` are kept with a transaction that stays unfinished. Raises
+        `SpellIncorrect` when the operators would refuse (before any is asked), `Unsatisfied` when
+        a circuit does not hold, `Refused` and `QuorumNotReached` by the operators' answers,
+        `NodeError` when the node does not take it.
         """
         step("prove")
         proven = await anyio.to_thread.run_sync(assembled.prove)
         checked = proven.check() if proven.spell is not None else None
         if checked is None or not checked.quorum_inputs:
             step("publish")
-            return await self._published(what, proven, proven.signed_by(*accounts), None)
-        request = await self.request(proven, *accounts)
-        scripts = frozenset(account.script for account in accounts)
-        return await self._signed(Unfinished(what, proven, checked, request, scripts, intent), step)
+            return await self.published(what, proven, proven.signed_by(*accounts))
+        job = Unfinished(
+            what,
+            await self.request(proven, *accounts),
+            proven.fee,
+            proven.constraints,
+            round(proven.proving_seconds * 1e6),
+            tuple(account.script for account in accounts),
+            intent,
+            taken,
+        )
+        return await self._finished(job, step)
 
     async def retry(self, txid: Txid, step: Step = lambda _: None) -> Receipt:
         """Ask again for a transaction that too few operators signed: the same, not its like.
 
-        Raises `InvalidInput` for one that is not unfinished, and as `complete` does.
+        Raises `InvalidInput` for one that is not kept, and as `complete` does.
         """
-        if txid not in self.unfinished:
+        job = self.unfinished.get(txid)
+        if job is None:
             raise InvalidInput(f"transaction {txid} is not unfinished here")
-        return await self._signed(self.unfinished[txid], step)
-
-    async def _signed(self, job: Unfinished, step: Step) -> Receipt:
-        step("sign")
-        txid = job.proven.tx.txid
+        await self.refresh()
         try:
-            collected = await self.sign(job.checked, job.request)
+            tx = await self.ledger.transaction(txid)
+        except NodeError:
+            return await self._finished(job, step)
+        # others finished it: operators that voted for it do so by themselves
+        self.unfinished.drop(txid)
+        return self._noted(_receipt(job, tx, None))
+
+    async def _finished(self, job: Unfinished, step: Step) -> Receipt:
+        step("sign")
+        txid = job.psbt.tx.txid
+        try:
+            collected = await self.sign(job.request)
         except QuorumNotReached as exc:
-            self.unfinished[txid] = job
+            self.unfinished.keep(job)
             exc.hint = exc.hint or "ask for it again with retry(): it may still complete"
             raise
         except Refused:
-            self.unfinished.pop(txid, None)  # another took its place: it can never complete
+            self.unfinished.drop(txid)  # another took its place: it can never complete
             raise
         step("publish")
-        receipt = await self._published(job.what, job.proven, collected.tx, collected)
-        self.unfinished.pop(txid, None)
-        return receipt
+        self._check_witnesses(collected.tx, job.psbt.prevouts())
+        await self.publish(collected.tx)
+        self.unfinished.drop(txid)
+        return self._noted(_receipt(job, collected.tx, collected))
 
-    async def _published(
-        self, what: str, proven: Assembled, tx: Tx, collected: Collected | None
-    ) -> Receipt:
-        for index in range(len(tx.inputs)):
-            verify_input(tx, proven.spent_outputs, index)
+    async def published(self, what: str, built: Assembled, tx: Tx) -> Receipt:
+        """Publish a transaction that needs no operator. Raises `NodeError`."""
+        self._check_witnesses(tx, built.spent_outputs)
         await self.publish(tx)
-        receipt = receipt_of(what, proven, tx, collected)
+        proving = round(built.proving_seconds * 1e6)
+        job = Unfinished(what, b"", built.fee, built.constraints, proving)
+        return self._noted(_receipt(job, tx, None))
+
+    @staticmethod
+    def _check_witnesses(tx: Tx, prevouts: Sequence[TxOut]) -> None:
+        """Raise `Incorrect` unless every witness is valid by consensus."""
+        for index in range(len(tx.inputs)):
+            verify_input(tx, prevouts, index)
+
+    def _noted(self, receipt: Receipt) -> Receipt:
         named = {self._name(who): self._name(said) for who, said in receipt.absent.items()}
         receipt = replace(receipt, absent=named)
         self.receipts.append(receipt)
         return receipt
 
-    async def sign(self, checked: CheckedTx, request: bytes) -> Collected:
-        """Have a checked transaction signed by the operators; `request` is what they are sent.
+    async def sign(self, request: bytes) -> Collected:
+        """Have a signing request signed by the operators.
 
         Operators that have not heard of the newest block are given a moment. Raises `Refused`,
         `QuorumNotReached`.
         """
-        leaves = {found.index: found.leaf for found in checked.quorum_inputs}
-        job = SigningJob.read(self.network, request, leaves)
+        job = SigningJob.read(self.network, request)
         deadline = anyio.current_time() + LAG_SECONDS
         while True:
             try:
@@ -358,19 +369,19 @@ class Session:
         return Account.load(self.file.folder / "faucet.json", self.network.chain)
 
 
-def receipt_of(what: str, proven: Assembled, tx: Tx, collected: Collected | None) -> Receipt:
+def _receipt(job: Unfinished, tx: Tx, collected: Collected | None) -> Receipt:
     """The receipt of a published transaction."""
     absent: Mapping[str, str] = {}
     if collected is not None:
         report = collected.report
         absent = {name: report.replies[name] for name in (*report.dead, *report.lying)}
     return Receipt(
-        what,
+        job.what,
         tx.txid,
-        proven.fee,
+        job.fee,
         tx.vsize,
-        proven.constraints,
-        proven.proving_seconds,
+        job.constraints,
+        job.proving_microseconds / 1e6,
         collected.seconds if collected else 0.0,
         len(collected.signatures) if collected else 0,
         absent,

@@ -12,17 +12,16 @@ from dataclasses import dataclass, field
 
 import anyio
 
+from grail import codec
 from grail.charms.app import App, Contract
 from grail.connection.display import Cell
 from grail.connection.receipt import Receipt
 from grail.connection.session import Session, Step
-from grail.draft.assembled import Assembled
 from grail.draft.draft import Purse
 from grail.errors import InvalidInput, NodeError, QuorumNotReached, Refused
 from grail.exchange.pool import PoolPort, draft_move, swapping
 from grail.types import OutPoint
 from grail.wallet.account import Account
-from grail.wallet.coins import Coin
 
 REBASES = 5
 """How often a swap is rebuilt on a newer state of its pool."""
@@ -43,6 +42,10 @@ class Intent:
     amount: int
     least: int
     deadline: int | None = None
+
+    def serialize(self) -> bytes:
+        """What makes two intents one: all but the least, which the quote of the moment sets."""
+        return codec.encode(["swap", bytes(self.pool), str(self.give), self.amount, self.deadline])
 
 
 @dataclass(frozen=True)
@@ -129,15 +132,16 @@ class _Swap:
 
     async def _begun(self) -> SwapReceipt | None:
         """The same intent's transaction that too few operators signed, asked for again."""
-        for txid, job in self.session.unfinished.items():
-            if job.intent == (self.account.script, self.intent):
-                try:
-                    receipt = await self.session.retry(txid, self.step)
-                except QuorumNotReached:
-                    raise
-                except (Refused, NodeError):
-                    return None  # somebody else took the pool: build on what he left
-                return self._receipt(receipt, job.proven)
+        script = self.account.script
+        for txid in self.session.unfinished.of(script, self.intent.serialize()):
+            job = self.session.unfinished.get(txid)
+            try:
+                receipt = await self.session.retry(txid, self.step)
+            except QuorumNotReached:
+                raise
+            except (Refused, NodeError):
+                continue  # somebody else took the pool: build on what he left
+            return self._receipt(receipt, job.taken if job else 0)
         return None
 
     async def _on(self, pool: PoolPort, taken: int) -> SwapReceipt:
@@ -146,18 +150,16 @@ class _Swap:
         move = swapping(pool, self.intent.give, self.intent.amount, out=taken)
         built = draft_move(session.context(), session.apps.pool, pool, purse, move)
         receipt = await session.complete(
-            "swap", built, self.account, step=self.step, intent=(script, self.intent)
+            "swap",
+            built,
+            self.account,
+            step=self.step,
+            intent=self.intent.serialize(),
+            taken=taken,
         )
-        return self._receipt(receipt, built)
+        return self._receipt(receipt, taken)
 
-    def _receipt(self, receipt: Receipt, built: Assembled) -> SwapReceipt:
-        before, after = (
-            PoolPort.read(self.intent.pool, coin)
-            for coin in (built.spends[0].coin, _first_output(built))
-        )
-        taken = before.reserve(before.other(self.intent.give)) - after.reserve(
-            after.other(self.intent.give)
-        )
+    def _receipt(self, receipt: Receipt, taken: int) -> SwapReceipt:
         found = {name: getattr(receipt, name) for name in Receipt.__dataclass_fields__}
         return SwapReceipt(
             **found, gave=self.intent.amount, got=taken, overtaken=tuple(self.overtaken)
@@ -199,9 +201,3 @@ class _Swap:
             if anyio.current_time() >= deadline:
                 raise refusal
             await anyio.sleep(0.02)
-
-
-def _first_output(built: Assembled) -> Coin:
-    """Output 0 of a pool's transaction, as the coin that it makes: the pool after it."""
-    charms = built.spell.outs[0] if built.spell else {}
-    return Coin(OutPoint(built.tx.txid, 0), built.tx.outputs[0], charms)

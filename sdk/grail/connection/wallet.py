@@ -22,7 +22,7 @@ from grail.connection.display import Cell, Shown
 from grail.connection.labels import Labels
 from grail.connection.progress import showing
 from grail.connection.receipt import Receipt
-from grail.connection.session import Session, receipt_of
+from grail.connection.session import Session
 from grail.connection.swap import Intent, SwapReceipt, pool_port, swap
 from grail.draft.assembled import Assembled
 from grail.draft.draft import Draft, Purse
@@ -177,9 +177,7 @@ class AsyncWallet:
 
         Raises `QuorumNotReached` while too few are up.
         """
-        mine = [
-            txid for txid, job in self.session.unfinished.items() if self.script in job.accounts
-        ]
+        mine = self.session.unfinished.of(self.script)
         return [await self.session.retry(txid) for txid in mine]
 
     # ---- bitcoin
@@ -261,10 +259,7 @@ class AsyncWallet:
             to=self.script,
             rate=session.rate,
         )
-        await session.publish(signed)
-        receipt = receipt_of("recovery", built, signed, None)
-        session.receipts.append(receipt)
-        return receipt
+        return await session.published("recovery", built, signed)
 
     async def peg_out(self, units: int, to: Payee | None = None) -> Receipt:
         """Burn zkBTC; the vault pays the same number of sats, less the fee, to an address.

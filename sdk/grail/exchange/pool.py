@@ -59,10 +59,6 @@ class PoolPort:
         """The token that is taken out when `give` is paid in. Raises `InvalidInput`."""
         return self.asset_b if self.side(give) is Side.A else self.asset_a
 
-    def reserve(self, app: App) -> int:
-        """The units of a token in the pool. Raises `InvalidInput` when it does not hold it."""
-        return self.state.a if self.side(app) is Side.A else self.state.b
-
     def quote(self, give: App, amount: int) -> SwapQuote:
         """What paying in `amount` units of `give` takes out now. Raises `InvalidInput`."""
         return rules.quote_swap(self.state, amount, self.side(give))
