@@ -148,8 +148,8 @@ class Enclave:
                 number, body = frames.read_open(frame.body)
                 said = acceptor.open(number, read(body), TIP)
             case frames.PROMISE:
-                opened, body = frames.read_promise(frame.body)
-                said = acceptor.promise(opened, read(body), TIP)
+                opened, body, shown = frames.read_promise(frame.body)
+                said = acceptor.promise(opened, read(body), TIP, shown)
             case frames.BALLOT:
                 promises, body = frames.read_ballot(frame.body)
                 said = acceptor.ballot(promises, read(body), TIP)

@@ -164,7 +164,7 @@ class Api:
             elif frame.kind == frames.OPEN:
                 _, request = frames.read_open(frame.body)
             else:
-                _, request = frames.read_promise(frame.body)
+                _, request, _ = frames.read_promise(frame.body)
         except InvalidInput:
             return
         await self.follower.sync()

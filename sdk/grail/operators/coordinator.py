@@ -49,8 +49,8 @@ class Limits:
 
     `answer` is the most for one answer, `opener` for one that opens a round; `straggler` is what
     late ones get when a quorum has answered but does not agree. Who gives no answer is asked up to
-    `tries` times: an answer that was lost is given again. A failed round is followed by a pause of `base` doubled each time, at most `cap`,
-    shortened by chance; after `rounds` of them it is over.
+    `tries` times: an answer that was lost is given again. A failed round is followed by a pause of
+    `base` doubled each time, at most `cap`, shortened by chance; after `rounds` of them it is over.
     """
 
     answer: float = 10.0
@@ -80,10 +80,14 @@ class _Taken:
 
 @dataclass(frozen=True, slots=True)
 class _Failed:
-    """It came to nothing; `above` is the highest round promised, `alive` how many answered."""
+    """It came to nothing; `above` is the highest round promised, `alive` how many answered.
+
+    `behind` is what an operator knows for which the round was too far ahead.
+    """
 
     above: int
     alive: int
+    behind: int | None = None
     contested: bool = True
 
 
@@ -155,15 +159,14 @@ class Coordinator:
             return ended[0]
         if len(votes) >= self.scope.quorum:
             return check_decision(self.scope, list(votes.values()), proposal)
-        return _Failed(above[0], len(votes), bool(contested))
+        return _Failed(above[0], len(votes), contested=bool(contested))
 
     # b: ballots
 
     async def _contest(self, mine: Proposal, above: int) -> Decision:
-        target, number, again, lonely = mine, above, False, 0
+        target, number, helped, lonely = mine, self._next(above), 0, 0
         for attempt in range(self.limits.rounds):
-            number = number if again else self._next(number)
-            outcome, again = await self._ballot(number, target), False
+            outcome = await self._ballot(number, target)
             match outcome:
                 case Decision() if target.family == mine.family:
                     return outcome
@@ -175,14 +178,21 @@ class Coordinator:
                 case _Taken():
                     await self._finished(outcome.decision, outcome.proposal, mine)
                     target = mine
+                case _Blocked(again=True) if helped != number:
+                    target, helped = outcome.proposal, number
+                    continue
                 case _Blocked():
-                    target, again = outcome.proposal, outcome.again
+                    target = mine if outcome.again else outcome.proposal
                 case _Failed():
                     lonely = 0 if outcome.alive >= self.scope.quorum else lonely + 1
                     if lonely >= LONELY:
                         raise self.report.failure("promised", outcome.alive, self.scope.quorum)
                     number, target = max(number, outcome.above), mine
+                    if outcome.behind is not None:
+                        # Bring those that lag nearer first: half of what they go along with.
+                        number = outcome.behind + self.scope.n // 2
                     await self.hold(attempt)
+            number = self._next(number)
         raise self.report.failure("agreed", 0, self.scope.quorum)
 
     def _next(self, number: int) -> int:
@@ -222,10 +232,11 @@ class Coordinator:
                 standing = reply.standing
                 if (taken := self._taken(standing, target)) is not None:
                     answers.append(taken)
-                elif standing.rule == "RoundOpened" and (other := self._body(standing)):
+                elif standing.rule == "RoundOpened" and (other := self._rival(standing, target)):
                     answers.append(_Blocked(other, again=True))
                 else:
-                    answers.append(_Failed(standing.promised, self.scope.quorum))
+                    behind = standing.promised if standing.rule == "RoundTooFar" else None
+                    answers.append(_Failed(standing.promised, self.scope.quorum, behind))
             return True
 
         frame = frames.open_frame(number, target.body)
@@ -238,6 +249,7 @@ class Coordinator:
     ) -> tuple[Promise, ...] | _Taken | _Blocked | _Failed:
         promises: dict[int, Promise] = {}
         refused: set[int] = set()
+        lagging: dict[int, int] = {}
         ended: list[_Taken] = []
         above = [opened.round]
 
@@ -255,6 +267,8 @@ class Coordinator:
             elif reply.standing is not None:
                 refused.add(operator)
                 above[0] = max(above[0], reply.standing.promised)
+                if reply.standing.rule == "RoundTooFar":
+                    lagging[operator] = reply.standing.promised
                 if (taken := self._taken(reply.standing, target)) is not None:
                     ended.append(taken)
             return bool(ended) or (len(promises) >= self.scope.quorum and blocked() is None)
@@ -267,11 +281,14 @@ class Coordinator:
 
         frame = frames.promise_frame(opened, target.body)
         await self.ask("promised", frame, heard, hopeless=hopeless, patient=waiting)
+        if lagging and waiting() and not ended:
+            shown = frames.promise_frame(opened, target.body, list(promises.values()))
+            await self.ask("promised", shown, heard, tuple(lagging))
         if ended:
             return ended[0]
-        alive = len(promises) + len(refused)
+        alive = len(promises.keys() | refused)
         if len(promises) < self.scope.quorum:
-            return _Failed(above[0], alive)
+            return _Failed(above[0], alive, min(lagging.values(), default=None))
         in_the_way = blocked()
         if in_the_way is None:
             return tuple(promises.values())
@@ -336,13 +353,18 @@ class Coordinator:
         """The decision that a standing carries, verified; None when it carries none."""
         if not standing.decision:
             return None
-        other = target if standing.family == target.family else self._body(standing)
-        if other is None:
-            raise SignatureInvalid("a decision without its transaction")
+        other = self._rival(standing, target)
         try:
             return _Taken(check_decision(self.scope, standing.decision, other), other)
         except Refused as exc:
             raise SignatureInvalid(f"a decision that is none: {exc}") from exc
+
+    def _rival(self, standing: Standing, target: Proposal) -> Proposal:
+        """The transaction of a standing. Raises `SignatureInvalid` when it is not in the way."""
+        other = target if standing.family == target.family else self._body(standing)
+        if other is None or set(other.outpoints).isdisjoint(target.outpoints):
+            raise SignatureInvalid("what is said to stand in the way does not")
+        return other
 
     def _body(self, standing: Standing) -> Proposal | None:
         """The transaction of a standing, computed from its body."""

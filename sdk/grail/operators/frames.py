@@ -11,7 +11,7 @@
     record               DeployRecord (evidence.py)             [epoch, roster id (36 bytes)]
     vote                 request                                Vote, ballot 0
     open                 [round, request]                       Open
-    promise              [Open, request]                        Promise
+    promise              [Open, request, [Promise..]]           Promise
     ballot               [[Promise..], request]                 Vote, ballot (r, F)
     sign                 [[Vote..], request]                    Signatures
     body                 family                                 Standing, or null when unknown
@@ -270,9 +270,10 @@ def open_frame(number: int, request: bytes) -> Frame:
     return Frame(OPEN, [number, request])
 
 
-def promise_frame(opened: Open, request: bytes) -> Frame:
-    """Ask for a promise of an opened ballot."""
-    return Frame(PROMISE, [opened.serialize(), request])
+def promise_frame(opened: Open, request: bytes, shown: Sequence[Promise] = ()) -> Frame:
+    """Ask for a promise of an opened ballot; `shown` tells one that lags how far the others are."""
+    evidence = [promise.serialize() for promise in shown]
+    return Frame(PROMISE, [opened.serialize(), request, evidence])
 
 
 def ballot_frame(promises: Sequence[Promise], request: bytes) -> Frame:
@@ -301,19 +302,27 @@ def read_open(body: Any) -> tuple[int, bytes]:
     return parts.uint("round", 32), parts.blob("request", most=MAX_BYTES)
 
 
-def read_promise(body: Any) -> tuple[Open, bytes]:
-    """Open and request of a promise frame. Raises `DecodeError`; nothing is verified yet."""
-    parts = Fields(body, "promise frame", 2)
-    return Open.parse(parts.blob("open", most=MAX_MESSAGE)), parts.blob("request", most=MAX_BYTES)
+def read_promise(body: Any) -> tuple[Open, bytes, tuple[Promise, ...]]:
+    """Open, request and evidence of a promise frame.
+
+    Raises `DecodeError`; nothing is verified yet.
+    """
+    parts = Fields(body, "promise frame", 3)
+    opened = Open.parse(parts.blob("open", most=MAX_MESSAGE))
+    request = parts.blob("request", most=MAX_BYTES)
+    return opened, request, _promises(parts.items("evidence", MAX_OPERATORS))
 
 
 def read_ballot(body: Any) -> tuple[tuple[Promise, ...], bytes]:
     """Promises and request of a ballot frame. Raises `DecodeError`; nothing is verified yet."""
     parts = Fields(body, "ballot frame", 2)
-    items = parts.items("promises", MAX_OPERATORS)
-    raws = Fields(items, "ballot frame: promises")
-    promises = tuple(Promise.parse(raws.blob("promise", most=MAX_MESSAGE)) for _ in items)
+    promises = _promises(parts.items("promises", MAX_OPERATORS))
     return promises, parts.blob("request", most=MAX_BYTES)
+
+
+def _promises(items: list[Any]) -> tuple[Promise, ...]:
+    raws = Fields(items, "promises")
+    return tuple(Promise.parse(raws.blob("promise", most=MAX_MESSAGE)) for _ in items)
 
 
 def read_sign(body: Any) -> tuple[tuple[Vote, ...], bytes]:

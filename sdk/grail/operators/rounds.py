@@ -133,10 +133,18 @@ class Acceptor:
             place.opened = ballot
         return Open(self._head(best), number, proposal.family).signed(self.key)
 
-    def promise(self, opened: Open, proposal: Proposal, best: BestHeader) -> Promise | Standing:
+    def promise(
+        self,
+        opened: Open,
+        proposal: Proposal,
+        best: BestHeader,
+        shown: Sequence[Promise] = (),
+    ) -> Promise | Standing:
         """Rule 2: promise an opened ballot that is higher than all before, and report the votes.
 
-        Raises `Refused` NotOpened when the Open does not verify or names another transaction.
+        A round more than n above what this instance knows needs evidence: promises `shown` of so
+        many operators that an honest host is among them. Raises `Refused` NotOpened when the
+        Open does not verify or names another transaction.
         """
         self._check_newest()
         self._check_open(opened, proposal)
@@ -149,7 +157,7 @@ class Acceptor:
             return self._standing(proposal)
         if any(place.promised >= ballot for place in places):
             return self._standing(proposal)
-        if opened.round > self._evidence(places) + self.scope.n:
+        if opened.round > max(self._evidence(places), self._shown(shown, proposal)) + self.scope.n:
             return self._too_far(proposal)
         known = self._remember(proposal)
         self._merge(opened.head.v)
@@ -300,6 +308,21 @@ class Acceptor:
     def _evidence(self, places: Sequence[_Outpoint]) -> int:
         return max(max(place.promised[0], place.opened[0]) for place in places)
 
+    def _shown(self, promises: Sequence[Promise], proposal: Proposal) -> int:
+        """The round that more operators have promised here than may be hostile, or 0."""
+        rounds: dict[int, int] = {}
+        for promise in promises:
+            if set(promise.outpoints).isdisjoint(proposal.outpoints):
+                continue
+            try:
+                promise.verify(self.scope)
+            except SignatureInvalid as exc:
+                raise Refused("NotPromised", f"evidence does not verify: {exc}") from exc
+            sender = promise.head.sender
+            rounds[sender] = max(rounds.get(sender, 0), promise.round)
+        hostile = self.scope.n - self.scope.quorum
+        return sorted(rounds.values(), reverse=True)[hostile] if len(rounds) > hostile else 0
+
     def _too_far(self, proposal: Proposal) -> Standing:
         return Standing("RoundTooFar", self._evidence(self._places(proposal)))
 
@@ -345,7 +368,7 @@ class Acceptor:
         self._v = [max(pair) for pair in zip(self._v, v, strict=True)]
 
     def _remove_rivals(self, proposal: Proposal) -> None:
-        """Remove each conflicting vote on ALL outpoints of its transaction, not only shared ones."""
+        """Remove conflicting votes on ALL outpoints of their transactions, not only shared ones."""
         rivals = {
             place.vote[1]
             for place in self._places(proposal)

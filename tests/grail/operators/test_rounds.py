@@ -232,6 +232,31 @@ def test_a_round_far_ahead_is_refused():
     assert isinstance(far.open(17, A, TIP), Open)
 
 
+def test_one_that_lags_is_shown_how_far_the_others_are():
+    """Five promises of round 17 convince it: one of five operators has an honest host."""
+    all_ = acceptors()
+    promised(all_[1:], opened(all_, 1, A), A)
+    by = opened(all_, 17, A)
+    shown = promised(all_[1:], by, A)
+    lagging = all_[0]
+    few = in_the_way(lagging, lagging.promise(by, A, TIP, shown[:4]), lagging.state_hash())
+    assert (few.rule, few.promised) == ("RoundTooFar", 0)
+    twice = [*shown[:4], shown[0], shown[1]]
+    in_the_way(lagging, lagging.promise(by, A, TIP, twice), lagging.state_hash())
+    elsewhere = [
+        replace(p, reports=(replace(p.reports[0], outpoint=C.outpoints[1]),)).signed(keys(16)[i])
+        for i, p in enumerate(shown[:5], 1)
+        if C.outpoints[1] not in A.outpoints
+    ]
+    in_the_way(lagging, lagging.promise(by, A, TIP, elsewhere), lagging.state_hash())
+    forged = [replace(p, round=17, signature=bytes(64)) for p in shown[:5]]
+    before = lagging.state_hash()
+    with pytest.raises(Refused, match="evidence does not verify"):
+        lagging.promise(by, A, TIP, forged)
+    assert lagging.state_hash() == before
+    assert isinstance(lagging.promise(by, A, TIP, shown[:5]), Promise)
+
+
 def test_S34_each_refusal_leaves_the_state_as_it_was():
     all_ = acceptors()
     one = all_[0]
