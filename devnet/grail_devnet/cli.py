@@ -11,7 +11,7 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -234,20 +234,21 @@ def _table(status: Status) -> str:
         f"  {status.isolation}",
         f"  folder {status.folder}",
         "",
-        _row("name", "height", "epoch", "enclave", "host", "address"),
+        _row("name", ("rank", "height", "epoch"), "enclave", "host", "address"),
     ]
     node = status.node
-    lines.append(_row("bitcoind", node.height, "", _cell(node.process), "", node.url))
+    lines.append(_row("bitcoind", ("", node.height, ""), _cell(node.process), "", node.url))
     for operator in status.operators:
         cells = (_cell(operator.enclave), _cell(operator.host))
-        lines.append(_row(operator.name, operator.height, operator.epoch, *cells, operator.url))
+        numbers = (operator.rank, operator.height, operator.epoch)
+        lines.append(_row(operator.name, numbers, *cells, operator.url))
     return "\n".join(lines)
 
 
-def _row(name: str, height: object, epoch: object, *cells: str) -> str:
-    numbers = "".join(f"{'-' if value is None else value:>7}" for value in (height, epoch))
+def _row(name: str, numbers: Sequence[object], *cells: str) -> str:
+    shown = "".join(f"{'-' if value is None else value:>7}" for value in numbers)
     enclave, host, address = cells
-    return f"{name:<14}{numbers}  {enclave:<16}{host:<16}{address}"
+    return f"{name:<14}{shown}  {enclave:<16}{host:<16}{address}"
 
 
 def _cell(process: ProcessStatus) -> str:

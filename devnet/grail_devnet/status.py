@@ -49,9 +49,13 @@ class NodeStatus:
 
 @dataclass(frozen=True, slots=True)
 class OperatorStatus:
-    """One operator. `height` is its enclave's best header's; a silent one has `error` instead."""
+    """One operator. `height` is its enclave's best header's; a silent one has `error` instead.
+
+    `rank` is that of its key in the roster: the protocol knows operators by it.
+    """
 
     name: str
+    rank: int
     key: str
     url: str
     socket: str
@@ -113,6 +117,7 @@ async def gather(
         operators.append(
             OperatorStatus(
                 name=operator.name,
+                rank=file.operators.index(operator),
                 key=str(operator.key),
                 url=operator.url,
                 socket=str(operator.socket),

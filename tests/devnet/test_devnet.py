@@ -74,6 +74,8 @@ def test_up_status_and_down_from_the_shell() -> None:
             f"operator-{i:02}" for i in range(1, 17)
         ]
         assert len({o["key"] for o in status["operators"]}) == 16
+        by_key = sorted(status["operators"], key=lambda o: o["key"])
+        assert [o["rank"] for o in by_key] == list(range(16))
         pids = {status["node"]["process"]["pid"]}
         for operator in status["operators"]:
             assert (operator["error"], operator["epoch"]) == ("", 0)
