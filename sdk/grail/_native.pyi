@@ -1,4 +1,4 @@
-"""Types of the Rust extension; `grail.native` is its only importer and says what each does."""
+# Types of the Rust extension; `grail.native` is its only importer and says what each does.
 
 from collections.abc import Sequence
 
