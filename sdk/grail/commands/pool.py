@@ -43,7 +43,7 @@ def create(
     """Open a pool with its first reserves."""
     (token_a, a), (token_b, b) = amounts(first), amounts(second)
     with opened(network) as net:
-        user = net.wallet(wallet)
+        user = net.existing(wallet)
         found = user.create_pool(net.token(token_a), a, net.token(token_b), b, fee=fee, name=name)
     show(found, as_json=as_json)
 
@@ -60,7 +60,7 @@ def add(
 ) -> None:
     """Add at most so many units of both tokens, for the most shares."""
     with opened(network) as net:
-        found = net.wallet(wallet).add(net.contract(which), a, b)
+        found = net.existing(wallet).add(net.contract(which), a, b)
     show(found, as_json=as_json)
 
 
@@ -75,7 +75,7 @@ def remove(
 ) -> None:
     """Burn shares for their part of both reserves."""
     with opened(network) as net:
-        found = net.wallet(wallet).remove(net.contract(which), shares)
+        found = net.existing(wallet).remove(net.contract(which), shares)
     show(found, as_json=as_json)
 
 
@@ -104,7 +104,7 @@ def swap(
 ) -> None:
     """Pay units of a token into a pool for its other one."""
     with opened(network) as net:
-        found = net.wallet(wallet).swap(
+        found = net.existing(wallet).swap(
             net.contract(which), net.token(give), units, least=least, deadline=deadline
         )
     show(found, as_json=as_json)

@@ -49,7 +49,7 @@ def balance(
     """Show sats and tokens, of one wallet or of all."""
     with opened(network) as net:
         if wallet is not None:
-            show(net.wallet(wallet).balance(), as_json=as_json)
+            show(net.existing(wallet).balance(), as_json=as_json)
             return
         held = net.balances()
     emit([one.as_dict() for one in held], as_json=as_json, text=lambda: str(held))
@@ -60,7 +60,7 @@ def pay(
 ) -> None:
     """Pay plain sats to somebody."""
     with opened(network) as net:
-        show(net.wallet(wallet).pay(amount, _payee(net, to)), as_json=as_json)
+        show(net.existing(wallet).pay(amount, _payee(net, to)), as_json=as_json)
 
 
 def deposit(
@@ -80,7 +80,9 @@ def deposit(
     from grail.bridge.deposit import DELAY, MAX_FEE
 
     with opened(network) as net:
-        found = net.wallet(wallet).deposit(amount, max_fee=max_fee or MAX_FEE, delay=delay or DELAY)
+        found = net.existing(wallet).deposit(
+            amount, max_fee=max_fee or MAX_FEE, delay=delay or DELAY
+        )
     show(found, as_json=as_json)
 
 
@@ -89,7 +91,7 @@ def peg_in(
 ) -> None:
     """Have a deposit served: its sats go to the vault, as many zkBTC to its owner."""
     with opened(network) as net:
-        user = net.wallet(wallet)
+        user = net.existing(wallet)
         show(user.peg_in(_waiting(user, which)), as_json=as_json)
 
 
@@ -98,7 +100,7 @@ def recover(
 ) -> None:
     """Take back a deposit that nobody served, after its delay."""
     with opened(network) as net:
-        user = net.wallet(wallet)
+        user = net.existing(wallet)
         show(user.recover(_waiting(user, which)), as_json=as_json)
 
 
@@ -115,7 +117,7 @@ def peg_out(
     """Burn zkBTC; the vault pays the same number of sats, less the fee."""
     with opened(network) as net:
         payee = None if to is None else _payee(net, to)
-        show(net.wallet(wallet).peg_out(units, payee), as_json=as_json)
+        show(net.existing(wallet).peg_out(units, payee), as_json=as_json)
 
 
 def transfer(
@@ -129,7 +131,7 @@ def transfer(
 ) -> None:
     """Give units of a token to somebody."""
     with opened(network) as net:
-        found = net.wallet(wallet).transfer(net.token(token), units, _payee(net, to))
+        found = net.existing(wallet).transfer(net.token(token), units, _payee(net, to))
     show(found, as_json=as_json)
 
 
@@ -143,14 +145,14 @@ def issue(
 ) -> None:
     """Issue a new token, all of it to the wallet."""
     with opened(network) as net:
-        found = net.wallet(wallet).issue(supply, name)
+        found = net.existing(wallet).issue(supply, name)
     show(found, as_json=as_json)
 
 
 def retry(*, wallet: WalletName, network: Network = None, as_json: Json = False) -> None:
     """Ask again for what too few operators signed: the same transactions, not their like."""
     with opened(network) as net:
-        found = net.wallet(wallet).retry()
+        found = net.existing(wallet).retry()
     text = "\n".join(str(receipt) for receipt in found) or "nothing is unfinished"
     emit([receipt.as_dict() for receipt in found], as_json=as_json, text=text)
 

@@ -19,7 +19,9 @@ from typing import Self
 import anyio
 
 from grail import network_file
+from grail.bitcoin.node import VERIFY_REJECTED
 from grail.charms.app import App, Contract
+from grail.charms.descriptor import Bundle
 from grail.connection.labels import Labels
 from grail.connection.receipt import Receipt, Receipts
 from grail.connection.session import Session
@@ -31,7 +33,7 @@ from grail.connection.views import (
     spell_view,
 )
 from grail.connection.wallet import AsyncWallet, Payee
-from grail.errors import Unavailable
+from grail.errors import InvalidInput, NodeError, Unavailable
 from grail.folders import private_folder
 from grail.network_file import NetworkFile
 from grail.portal import Face, Portal, blocking
@@ -39,6 +41,9 @@ from grail.types import Txid
 from grail.wallet.account import Account
 
 POLL_SECONDS = 0.05
+
+FAUCET_TRIES = 5
+"""How often the faucet's coins are chosen anew when other programs ask it at the same time."""
 
 
 class Wallet(Face[AsyncWallet]):
@@ -122,6 +127,19 @@ class Connection:
             self._wallets[name] = self._opened(account)
         return self._wallets[name]
 
+    def existing(self, name: str) -> Wallet:
+        """The wallet of this name. Raises `InvalidInput` when there is none."""
+        if not (self._folder / f"{name}.json").exists():
+            raise InvalidInput(
+                f"no wallet is called {name[:40]!r} here",
+                hint=f"make it: grail address --wallet {name[:40]}",
+            )
+        return self.wallet(name)
+
+    def learn(self, bundle: Bundle) -> None:
+        """Make an app of your own known, so that charms of its contracts are read and judged."""
+        self.session.ledger.learn(bundle)
+
     def _opened(self, account: Account) -> Wallet:
         inner = AsyncWallet(self.session, account, self.labels, shown=self._shown)
         return Wallet(inner, self.portal)
@@ -132,7 +150,15 @@ class Connection:
 
     def faucet(self, to: Payee, sats: int) -> Receipt:
         """Have the devnet pay sats, confirmed at once."""
-        receipt = self._opened(self.session.faucet()).pay(sats, to)
+        faucet = self._opened(self.session.faucet())
+        for attempt in range(FAUCET_TRIES):
+            try:
+                receipt = faucet.pay(sats, to)
+                break
+            except NodeError as exc:
+                # another program was given the same coin a moment ago
+                if exc.code != VERIFY_REJECTED or attempt == FAUCET_TRIES - 1:
+                    raise
         self.mine()
         return receipt
 

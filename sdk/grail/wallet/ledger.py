@@ -67,6 +67,13 @@ class Ledger:
         """The roster record as of the tip."""
         return self._index.record
 
+    def learn(self, bundle: Bundle) -> None:
+        """Make an app's bundle known; the next `follow` reads again what could not be judged."""
+        if bundle.vk not in self.bundles:
+            self.bundles[bundle.vk] = bundle
+            if self._index.incomplete is not None:
+                self._start()
+
     def state_hash(self) -> bytes:
         """One hash over all confirmed charms, where they lie, and the record."""
         return self._index.state_hash()
