@@ -298,6 +298,7 @@ def test_verbs_from_the_shell(net: Connection, pool: Contract) -> None:
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
+    net.wallet("bob")  # whom the transfer names
     dora = grail("address", "--wallet", "dora")["address"]
     net.faucet(dora, 500_000)
     paid = grail("deposit", "300000", "--wallet", "dora")
