@@ -10,7 +10,6 @@ the folder says is compared with the chain before anything is asked or paid.
 
 from __future__ import annotations
 
-import sys
 import warnings
 from pathlib import Path
 from types import TracebackType
@@ -233,16 +232,12 @@ async def _wait(session: Session, txid: Txid, confirmations: int, seconds: float
         await anyio.sleep(POLL_SECONDS)
 
 
-def connect(
-    network: str | NetworkFile | None = None, *, progress: bool | None = None
-) -> Connection:
+def connect(network: str | NetworkFile | None = None, *, progress: bool = True) -> Connection:
     """Open the devnet that runs on this machine, the one of this name if there are several.
 
-    A network elsewhere is opened by its `NetworkFile`, which nobody finds by accident.
-
-    `progress` shows a bar for long calls; by default where somebody looks (a terminal, a
-    notebook). Raises `Unavailable` when none runs, `Incorrect` when its files and its chain do
-    not fit together.
+    A network elsewhere is opened by its `NetworkFile`, which nobody finds by accident. `progress`
+    shows a bar for long calls where somebody looks (a terminal, a notebook). Raises `Unavailable`
+    when none runs, `Incorrect` when its files and its chain do not fit together.
     """
     _warn_of_planted(Path.cwd())
     found = network if isinstance(network, NetworkFile) else network_file.find(network)
@@ -252,7 +247,7 @@ def connect(
     except BaseException:
         portal.close()
         raise
-    return Connection(session, portal, shown=_watched() if progress is None else progress)
+    return Connection(session, portal, shown=progress)
 
 
 def _warn_of_planted(folder: Path) -> None:
@@ -262,7 +257,3 @@ def _warn_of_planted(folder: Path) -> None:
         warnings.warn(
             f"{planted} is ignored: networks are found in your state folder only", stacklevel=3
         )
-
-
-def _watched() -> bool:
-    return sys.stderr.isatty() or "ipykernel" in sys.modules

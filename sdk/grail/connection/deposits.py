@@ -21,7 +21,7 @@ from grail.wallet.coins import Coin
 from grail.wallet.ledger import Ledger
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class PendingDeposit(Shown):
     """BTC at a deposit address that nobody has served or taken back yet."""
 

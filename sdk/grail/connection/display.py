@@ -61,7 +61,7 @@ def html_table(head: Sequence[str], rows: Sequence[Sequence[Cell]], caption: str
 
 
 class Shown:
-    """A result with rows: `str` gives the text table, a notebook gets the HTML one."""
+    """A result with rows: text and prompt show a table, a notebook the same as HTML."""
 
     def _title(self) -> str:
         raise NotImplementedError
@@ -74,6 +74,9 @@ class Shown:
 
     def __str__(self) -> str:
         return f"{self._title()}\n{text_table(self._head(), self._rows())}"
+
+    def __repr__(self) -> str:
+        return str(self)
 
     def _repr_html_(self) -> str:
         return html_table(self._head(), self._rows(), self._title())

@@ -10,7 +10,7 @@ from grail.connection.display import Cell, Shown
 from grail.types import Txid
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Receipt(Shown):
     """A published transaction.
 
@@ -89,4 +89,4 @@ class Receipts(list[Receipt], Shown):
         ]
 
     __str__ = Shown.__str__
-    __repr__ = Shown.__str__
+    __repr__ = Shown.__repr__

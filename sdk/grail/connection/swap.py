@@ -48,7 +48,7 @@ class Intent:
         return codec.encode(["swap", bytes(self.pool), str(self.give), self.amount, self.deadline])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SwapReceipt(Receipt):
     """A published swap: what was paid in and taken out, and the quotes that were overtaken."""
 

@@ -22,7 +22,7 @@ from grail.exchange.pool import PoolPort
 from grail.types import Txid
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class PoolView(Shown):
     """A pool as it is now: `port` is its output, `labels` the names of its tokens here."""
 
@@ -83,7 +83,7 @@ async def pool_view(session: Session, labels: Labels, contract: Contract) -> Poo
     return PoolView(port, {app: labels.show(app) for app in (port.asset_a, port.asset_b)})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SpellView(Shown):
     """A transaction's spell, and what the rules say of it."""
 
@@ -192,4 +192,4 @@ class Balances(list[Holdings], Shown):
         ]
 
     __str__ = Shown.__str__
-    __repr__ = Shown.__str__
+    __repr__ = Shown.__repr__

@@ -52,7 +52,7 @@ Payee = str | HasScript
 """An address as text, or a wallet."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Holdings(Shown):
     """What a wallet holds, by name: plain sats, sats under charms, units of each token."""
 
@@ -95,7 +95,7 @@ class Holdings(Shown):
         ]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Issued(Receipt):
     """A new token: `token` is its app."""
 
@@ -109,7 +109,7 @@ class Issued(Receipt):
         return [*super()._rows(), ("token", str(self.token))]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Opened(Receipt):
     """A new pool: `pool` is its contract."""
 
