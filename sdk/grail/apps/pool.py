@@ -262,12 +262,14 @@ def quote_add(state: PoolState, a: int, b: int) -> ShareQuote:
 def quote_remove(state: PoolState, shares: int) -> ShareQuote:
     """The most of both tokens for so many shares.
 
-    Raises: InvalidInput when there are not so many outside the pool.
+    Raises: InvalidInput when there are not so many outside the pool, or they give nothing.
     """
     _amounts(shares)
     if shares > state.lp - state.min_lp:
         raise InvalidInput(f"pool: got {shares} shares, of {state.lp - state.min_lp} there are")
     a, b = shares * state.a // state.lp, shares * state.b // state.lp
+    if a < 1 and b < 1:
+        raise InvalidInput(f"pool: {shares} shares give nothing", hint="burn more shares")
     after = replace(state, a=state.a - a, b=state.b - b, lp=state.lp - shares)
     return ShareQuote(a, b, shares, after)
 

@@ -140,7 +140,8 @@ class Circuit:
     def compute(self, op: Op, a: Field, b: Field | int = 0, c: Field | None = None) -> int:
         """The register of an operation on values; constrains nothing."""
         second = b if isinstance(b, int) else self.register(b)
-        return self._program.emit(op, self.register(a), second, self.register(c) if c is not None else 0)
+        third = 0 if c is None else self.register(c)
+        return self._program.emit(op, self.register(a), second, third)
 
     def hint(self, op: Op, a: Field, b: Field | int = 0, *, name: str = "") -> Field:
         """A wire that the prover computes so, and that constraints must still pin down."""

@@ -224,7 +224,7 @@ def test_Z5_a_range_check_alone_leaves_a_fact_idle() -> None:
         tx.fresh.assert_true()
         tx.supply_in.assert_equal(0)
         tx.supply_out.assert_equal(5)
-        _ = tx.arg(0).field
+        _unused = tx.arg(0).field
 
     refused(run, r"states nothing about arg\(0\)", **ISSUE)
 
@@ -234,7 +234,7 @@ def test_Z5_a_product_that_nothing_uses_leaves_a_fact_idle() -> None:
         tx.fresh.assert_true()
         tx.supply_in.assert_equal(0)
         tx.supply_out.assert_equal(5)
-        _ = tx.arg(0) * tx.supply_out
+        _unused = tx.arg(0) * tx.supply_out
 
     refused(run, r"states nothing about arg\(0\)", **ISSUE)
 
@@ -317,7 +317,7 @@ def test_an_idle_private_input_is_a_compile_error() -> None:
 def test_Z19_a_comparison_without_assert_is_a_compile_error() -> None:
     def run(_: ZkApp, tx: Transaction) -> None:
         touch_all(tx)
-        _ = tx.arg(0) >= 5
+        _unused = tx.arg(0) >= 5
 
     error = refused(run, "a comparison whose answer nothing uses", **ISSUE)
     assert "assert_true" in error.hint

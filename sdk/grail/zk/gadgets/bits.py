@@ -45,21 +45,21 @@ class Bool(Provable):
     def __repr__(self) -> str:
         return f"Bool({self.field.name})"
 
-    def __and__(self, other: Bool) -> Bool:
+    def __and__(self, other: Bool | bool) -> Bool:
         return Bool(self.field * as_bool(other).field)
 
-    def __or__(self, other: Bool) -> Bool:
+    def __or__(self, other: Bool | bool) -> Bool:
         both = as_bool(other).field
         return Bool(self.field + both - self.field * both)
 
-    def __xor__(self, other: Bool) -> Bool:
+    def __xor__(self, other: Bool | bool) -> Bool:
         both = as_bool(other).field
         return Bool(self.field + both - 2 * (self.field * both))
 
     def __invert__(self) -> Bool:
         return Bool(1 - self.field)
 
-    def equal(self, other: Bool) -> Bool:
+    def equal(self, other: Bool | bool) -> Bool:
         """Whether both say the same."""
         return ~(self ^ as_bool(other))
 
@@ -71,11 +71,11 @@ class Bool(Provable):
         """State that the answer is no."""
         self.field.assert_equal(0, message)
 
-    def assert_equal(self, other: Bool, message: str = "the two answers differ") -> None:
+    def assert_equal(self, other: Bool | bool, message: str = "the two answers differ") -> None:
         """State that both say the same."""
         self.field.assert_equal(as_bool(other).field, message)
 
-    def implies(self, other: Bool, message: str = "the first holds without the second") -> None:
+    def implies(self, other: Bool | bool, message: str = "the first without the second") -> None:
         """State that whenever this is yes, so is the other."""
         (self & ~as_bool(other)).assert_false(message)
 

@@ -13,7 +13,7 @@ from math import isqrt
 
 from grail.errors import InvalidInput
 from grail.zk.circuit import Circuit
-from grail.zk.field import Field, Provable, as_field, circuit_of
+from grail.zk.field import Field, Provable, circuit_of
 from grail.zk.gadgets.bits import Bool, as_bool, to_bits
 from grail.zk.location import refuse
 from grail.zk.program import Op
@@ -68,6 +68,11 @@ class UInt(Provable):
                 with circuit.typing():
                     _below(self._raw, bits, f"the value does not fit {bits} bits", value=self._raw)
         return self._raw
+
+    @property
+    def is_proven(self) -> bool:
+        """Whether a constraint keeps the value within its bound by now."""
+        return not self._awaits
 
     @property
     def unchecked(self) -> Field:
@@ -155,9 +160,19 @@ class UInt(Provable):
         return ~less(self, other)
 
     def assert_equal(self, other: UInt | int, message: str = "the two sides differ") -> None:
-        """State that both are the same number. One constraint."""
-        right = other.unchecked if isinstance(other, UInt) else as_field(other)
-        self._raw.assert_equal(right, message)
+        """State that both are the same number. One constraint.
+
+        When one side's range is proven and the other's is not yet, equality proves that too,
+        unless the proven bound is the wider one: then the narrower range is stated as well.
+        """
+        right = as_uint(other)
+        if self.is_proven != right.is_proven:
+            waiting, proven = (right, self) if self.is_proven else (self, right)
+            if proven.bound <= waiting.bound:
+                waiting._awaits = 0  # noqa: SLF001, the same class
+            else:
+                _ = waiting.field  # proves it
+        self._raw.assert_equal(right.unchecked, message)
 
     def assert_at_most(self, other: UInt | int, message: str = "the first is greater") -> None:
         """State that self <= other. As many constraints as the other's bound has bits, and one.
