@@ -11,8 +11,8 @@ import hashlib
 import os
 import re
 import shutil
+import signal
 import subprocess
-import tempfile
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -50,28 +50,42 @@ def key(source: Path = SOURCE) -> str:
 
 
 def build(place: Path, progress: Callable[[str], None], *, source: Path = SOURCE) -> Path:
-    """Build and put the binary at `place`. Raises `Unavailable` with the one line to type."""
+    """Build and put the binary at `place`. Raises `Unavailable` with the one line to type.
+
+    A build that was interrupted goes on where it stopped; one that failed begins anew. The caller
+    holds the lock of the folder.
+    """
     _check_tools()
-    with tempfile.TemporaryDirectory(prefix="build-", dir=place.parent) as folder:
-        work = Path(folder)
-        progress("fetching the Bitcoin Core source")
-        vendor = ["cargo", "vendor", "--locked", "--versioned-dirs", "--manifest-path"]
-        _run([*vendor, str(source / "Cargo.toml"), str(work / "vendor")], work, None)
-        core = next(iter((work / "vendor").glob(f"{CRATE}-*/bitcoin")), None)
-        if core is None:
-            raise Unavailable(f"crate {CRATE} holds no Bitcoin Core source")
-        progress("configuring Bitcoin Core")
-        out = work / "build"
-        _run(["cmake", "-S", str(core), "-B", str(out), "-G", "Ninja", *OPTIONS], work, None)
-        _run(["cmake", "--build", str(out), "--target", "bitcoind"], work, progress)
-        binary = next(
-            path for path in (out / "bin/bitcoind", out / "src/bitcoind") if path.exists()
-        )
-        _run(["strip", str(binary)], work, None)
-        beside = place.with_name(f"{place.name}.part")
-        shutil.copy2(binary, beside)
-        beside.replace(place)
+    work = place.with_name(f"{place.name}.build")
+    work.mkdir(exist_ok=True)
+    try:
+        binary = _steps(work, source, progress)
+    except Unavailable:
+        shutil.rmtree(work)
+        raise
+    beside = place.with_name(f"{place.name}.part")
+    shutil.copy2(binary, beside)
+    beside.replace(place)
+    shutil.rmtree(work)
     return place
+
+
+def _steps(work: Path, source: Path, progress: Callable[[str], None]) -> Path:
+    progress("fetching the Bitcoin Core source")
+    vendor = ["cargo", "vendor", "--locked", "--versioned-dirs", "--manifest-path"]
+    _run([*vendor, str(source / "Cargo.toml"), str(work / "vendor")], work, None)
+    core = next(iter((work / "vendor").glob(f"{CRATE}-*/bitcoin")), None)
+    if core is None:
+        raise Unavailable(f"crate {CRATE} holds no Bitcoin Core source")
+    progress("configuring Bitcoin Core")
+    out = work / "build"
+    _run(["cmake", "-S", str(core), "-B", str(out), "-G", "Ninja", *OPTIONS], work, None)
+    _run(["cmake", "--build", str(out), "--target", "bitcoind"], work, progress)
+    binary = out / "bin" / "bitcoind"
+    if not binary.exists():
+        raise Unavailable("building bitcoind: the build made none")
+    _run(["strip", str(binary)], work, None)
+    return binary
 
 
 def _check_tools() -> None:
@@ -107,13 +121,18 @@ def _run(command: list[str], folder: Path, progress: Callable[[str], None] | Non
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
+        start_new_session=True,
     ) as process:
         assert process.stdout is not None
-        for line in process.stdout:
-            lines = [*lines[-40:], line.rstrip()]
-            step = re.match(r"\[(\d+)/(\d+)\]", line)
-            if step and progress:
-                progress(f"building bitcoind: {100 * int(step[1]) // int(step[2])} %")
+        try:
+            for line in process.stdout:
+                lines = [*lines[-40:], line.rstrip()]
+                step = re.match(r"\[(\d+)/(\d+)\]", line)
+                if step and progress:
+                    progress(f"building bitcoind: {100 * int(step[1]) // int(step[2])} %")
+        except BaseException:  # Ctrl-C: the compilers must not go on by themselves
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
     if process.returncode:
         tail = "\n".join(lines[-12:])
         raise Unavailable(f"building bitcoind: {' '.join(command[:2])} failed:\n{tail}")

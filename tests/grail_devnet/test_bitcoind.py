@@ -230,6 +230,28 @@ def test_a_build_that_fails_says_why_and_leaves_nothing(toolchain) -> None:
     assert [path.name for path in folder.iterdir()] == ["lock"]
 
 
+def test_an_interrupted_build_goes_on_where_it_stopped(toolchain) -> None:
+    good = (toolchain / "cmake").read_text()
+    half_way = 'if [ "$1" = --build ]; then touch "$2/half"; echo "[1/2] one"; sleep 600; fi'
+    script(toolchain / "cmake", half_way)
+
+    class Interrupted(BaseException):
+        """Ctrl-C, or anything else that is no failure of the build."""
+
+    def interrupt(text: str) -> None:
+        if "%" in text:
+            raise Interrupted
+
+    script(toolchain / "cargo", CARGO + '; mkdir -p "$out/../build"')
+    with pytest.raises(Interrupted):
+        bitcoind.made(interrupt, release_url="http://127.0.0.1:9")
+    folder = bitcoind.cache_root() / "bitcoind"
+    (half,) = folder.glob("*.build/build/half")
+    (toolchain / "cmake").write_text(good.replace("echo configured", f"ls {half} || exit 1"))
+    place = bitcoind.made(release_url="http://127.0.0.1:9")
+    assert sorted(path.name for path in folder.iterdir()) == sorted([place.name, "lock"])
+
+
 def test_what_is_missing_comes_with_the_one_line_to_type(machine) -> None:
     script(machine / "bin" / "cargo", "exit 0")
     with pytest.raises(Unavailable) as caught:
