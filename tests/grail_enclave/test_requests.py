@@ -22,7 +22,7 @@ from enclave_world import (
 )
 
 from grail.bitcoin import addresses, taproot
-from grail.bitcoin.psbt import Psbt, TapLeafScript
+from grail.bitcoin.psbt import Psbt, TapLeafScript, TapScriptSig
 from grail.bitcoin.script import op_return
 from grail.bitcoin.tx import Tx, TxIn, sighash
 from grail.charms import spell as spells
@@ -323,6 +323,13 @@ def test_S7_annex_and_other_witnesses(
 def test_S28_final_witness_on_an_input_of_the_quorum(peg_out: PegOut, enclave: Enclave) -> None:
     request = peg_out.with_input(0, final_script_witness=(bytes(64),))
     assert refused(enclave, request) == "TxShape"
+
+
+def test_S28_partial_signatures(peg_out: PegOut, enclave: Enclave) -> None:
+    """Signatures that are not final yet have no place beside witnesses that are."""
+    partial = TapScriptSig(ROSTER.keys[0], bytes(32), bytes(64))
+    assert refused(enclave, peg_out.with_input(0, tap_script_sigs=(partial,))) == "TxShape"
+    assert refused(enclave, peg_out.with_input(0, tap_key_sig=bytes(64))) == "TxShape"
 
 
 def test_S7_leaf_of_the_requester(peg_out: PegOut, enclave: Enclave) -> None:
