@@ -260,7 +260,7 @@ def rivals() -> str:
             def work(side: int, made: list[Any] = made, signed: list[Any] = signed) -> None:
                 net, (proven, request) = sides[side][0], made[side]
                 try:
-                    signed[side] = net.portal.call(net.session.sign, proven.check(), request)
+                    signed[side] = net.portal.call(net.session.sign, request)
                 except GrailError as exc:
                     signed[side] = exc
 
