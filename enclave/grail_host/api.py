@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 from starlette.requests import ClientDisconnect, Request
@@ -20,6 +20,7 @@ from grail.operators import frames
 from grail.operators.frames import MAX_FRAME, Frame, Reply, Status
 from grail_host.finisher import Finisher
 from grail_host.follower import Follower
+from grail_host.holds import Holds
 from grail_host.link import Link
 from grail_host.prechecks import Prechecks
 from grail_host.problem import problem
@@ -87,6 +88,7 @@ class Api:
     prechecks: Prechecks
     quota: Quota
     finisher: Finisher
+    holds: Holds = field(default_factory=Holds)
 
     def endpoints(self) -> tuple[Endpoint, ...]:
         """Every path that is served, the description's own apart."""
@@ -151,9 +153,24 @@ class Api:
             raise DecodeError(f"frame: got kind {frame.kind!r}, expected {kind!r} on this path")
         if kind in CHECKED:
             await self._look_first(frame)
+        if kind == frames.PROMISE:
+            return await self._promised(frame)
         answered = await self.link.ask_raw(raw)
         if kind == frames.SIGN and Reply.parse(answered).refusal is None:
             self.finisher.decided(frame)
+        return answered
+
+    async def _promised(self, frame: Frame) -> bytes:
+        """Hand a promise on when its turn has come, and remember what the enclave promised."""
+        try:
+            opened, request, _ = frames.read_promise(frame.body)
+        except InvalidInput:
+            return await self.link.ask_raw(frame.raw)
+        spent = self.prechecks.spent(request)
+        await self.holds.wait(spent, opened.round)
+        answered = await self.link.ask_raw(frame.raw)
+        if Reply.parse(answered).refusal is None:
+            self.holds.promised(spent, opened.round)
         return answered
 
     async def _look_first(self, frame: Frame) -> None:

@@ -17,6 +17,7 @@ from grail.bitcoin.tx import Tx, verify_input
 from grail.errors import Incorrect, InvalidInput, NodeError, Refused
 from grail.operators.evidence import SigningRequest
 from grail.operators.signing_job import spent_outputs
+from grail.types import OutPoint
 
 REMEMBERED = 64
 """Requests whose witnesses were found valid: promises and ballots carry the same bytes again."""
@@ -39,6 +40,11 @@ class Prechecks:
         tx = self._valid.get(key)
         if tx is not None:
             await self._unspent(tx)
+
+    def spent(self, request: bytes) -> tuple[OutPoint, ...]:
+        """The outpoints of a request that was checked; none for one that cannot be read."""
+        tx = self._valid.get(hashlib.sha256(request).digest())
+        return () if tx is None else tuple(txin.outpoint for txin in tx.inputs)
 
     async def _unspent(self, tx: Tx) -> None:
         for txin in tx.inputs:

@@ -18,16 +18,12 @@ from grail.crypto.schnorr import tagged_hash
 from grail.errors import InvalidInput, Refused, SignatureInvalid
 from grail.operators.messages import (
     MAX_OUTPOINTS,
-    BestHeader,
     Family,
     Promise,
     Scope,
     Vote,
 )
 from grail.types import OutPoint, Txid
-
-VIEW_BLOCKS = 2
-"""How many blocks of work a signer's chain may lie behind the voters' (PROTOCOL.md, step 18)."""
 
 OP_RETURN = 0x6A
 
@@ -167,24 +163,6 @@ def check_decision(scope: Scope, votes: Sequence[Vote], proposal: Proposal) -> D
         )
     _members(scope, votes, "NotDecided", "vote")
     return Decision(proposal.family, proposal.outpoints, rounds.pop(), tuple(votes))
-
-
-def check_view(
-    votes: Sequence[Vote], own: BestHeader, block_work: int, lag: int = VIEW_BLOCKS
-) -> None:
-    """Raise `Refused` ViewBehind when a voter's chain is more than `lag` blocks ahead of ours.
-
-    `block_work` is the work of one block at our tip. An older certificate is no reason to refuse:
-    a decision does not age.
-    """
-    ahead = max((vote.head.best for vote in votes), key=lambda best: best.work)
-    if ahead.work > own.work + lag * block_work:
-        raise Refused(
-            "ViewBehind",
-            "the voters know a chain with more work",
-            got=f"height {own.height}",
-            expected=f"height {ahead.height}, within {lag} blocks of work",
-        )
 
 
 def blocker(

@@ -232,8 +232,8 @@ class Coordinator:
                 standing = reply.standing
                 if (taken := self._taken(standing, target)) is not None:
                     answers.append(taken)
-                elif standing.rule == "RoundOpened" and (other := self._rival(standing, target)):
-                    answers.append(_Blocked(other, again=True))
+                elif standing.rule == "RoundOpened" and standing.body:
+                    answers.append(_Blocked(self._rival(standing, target), again=True))
                 else:
                     behind = standing.promised if standing.rule == "RoundTooFar" else None
                     answers.append(_Failed(standing.promised, self.scope.quorum, behind))
@@ -362,15 +362,20 @@ class Coordinator:
     def _rival(self, standing: Standing, target: Proposal) -> Proposal:
         """The transaction of a standing. Raises `SignatureInvalid` when it is not in the way."""
         other = target if standing.family == target.family else self._body(standing)
+        if other is None and standing.family is not None and standing.txid is not None:
+            # Its body was dropped: the votes still tell the family and the outpoints.
+            other = Proposal(standing.family, standing.outpoints, standing.txid, b"")
         if other is None or set(other.outpoints).isdisjoint(target.outpoints):
             raise SignatureInvalid("what is said to stand in the way does not")
         return other
 
     def _body(self, standing: Standing) -> Proposal | None:
-        """The transaction of a standing, computed from its body."""
+        """The transaction of a standing, computed from its body, where it has one."""
         if standing.family is None:
             return None
         if standing.family not in self._bodies:
+            if not standing.body:
+                return None
             other = self.read(standing.body)
             if other.family != standing.family:
                 raise SignatureInvalid("the body is another transaction's")

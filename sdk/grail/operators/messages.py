@@ -438,7 +438,7 @@ class Standing:
     `promised` is the highest round promised on the outpoints asked for. `family`, `outpoints`,
     `txid` and `body` (the signing request) are those of the transaction in the way, at ballot
     (`round`, `family`); `decision` holds the votes of D(family) when it is decided. When
-    only a promise stands in the way, `family` is None.
+    only a promise stands in the way, `family` is None. An empty `body` was dropped to save memory.
     """
 
     rule: str

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from grail.codec import encode
 from grail.crypto.schnorr import KeyPair
@@ -42,6 +42,9 @@ FIRST_EPOCH = 1
 
 MAX_FAMILIES = 4_096
 """Transactions remembered at once: a bound on memory. Spent ones are dropped by `forget`."""
+
+MAX_BODIES = 64_000_000
+"""Bytes of signing requests kept; beyond it the oldest go. Others hold them too: liveness only."""
 
 _NONE = (0, Family(b""))
 """The promise of an outpoint that nobody asked about: below every ballot of round 1."""
@@ -362,7 +365,17 @@ class Acceptor:
     # Changes, made only after every check of a rule has passed.
 
     def _remember(self, proposal: Proposal) -> _Known:
-        return self._known.setdefault(proposal.family, _Known(proposal))
+        known = self._known.setdefault(proposal.family, _Known(proposal))
+        if not known.proposal.body:
+            known.proposal = proposal
+        kept = sum(len(each.proposal.body) for each in self._known.values())
+        for each in self._known.values():
+            if kept <= MAX_BODIES:
+                break
+            if each is not known:
+                kept -= len(each.proposal.body)
+                each.proposal = replace(each.proposal, body=b"")
+        return known
 
     def _merge(self, v: Sequence[int]) -> None:
         self._v = [max(pair) for pair in zip(self._v, v, strict=True)]

@@ -14,7 +14,6 @@ from grail.operators.certificates import (
     blocker,
     check_decision,
     check_promises,
-    check_view,
     family,
 )
 from grail.operators.messages import Family, Head, Promise, Report, Vote
@@ -97,15 +96,6 @@ def test_a_member_that_was_replaced_makes_a_certificate_void():
     # Without the replaced one they are consistent again.
     again = [*votes(A, range(1, 12)), *votes(A, range(12, 13), v=newer)]
     assert check_decision(SCOPE, again, A)
-
-
-def test_a_signer_that_is_behind_says_so():
-    ahead = votes(A, range(12), best=replace(TIP, height=103, work=TIP.work + 6))
-    check_view(ahead, TIP, 3)
-    with pytest.raises(Refused) as caught:
-        check_view(ahead, TIP, 2)
-    assert caught.value.rule == "ViewBehind"
-    check_view(votes(A, range(12)), replace(TIP, work=10**6), 2)  # a decision does not age
 
 
 # P(r, F)

@@ -313,6 +313,19 @@ def test_what_is_spent_is_forgotten_whole():
     assert isinstance(one.vote(A, TIP), Vote)
 
 
+def test_S33_bodies_are_kept_up_to_a_cap_and_the_oldest_go(monkeypatch):
+    """What decides stays; a body that is gone is served by the others that hold it."""
+    monkeypatch.setattr("grail.operators.rounds.MAX_BODIES", 12)
+    one, other = acceptors()[0], proposal("other", "z")
+    one.vote(A, TIP)
+    one.vote(other, TIP)
+    standing = in_the_way(one, one.vote(B, TIP), one.state_hash())
+    assert (standing.rule, standing.family, standing.body) == ("RivalVoted", A.family, b"")
+    told = one.body(other.family)
+    assert told is not None
+    assert told.body == other.body
+
+
 def test_one_family_has_one_set_of_outpoints():
     one = acceptors()[0]
     one.vote(A, TIP)
