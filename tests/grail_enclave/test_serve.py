@@ -254,7 +254,7 @@ def test_D9_folder_open_to_others(tmp_path: Path, mode: int) -> None:
     with pytest.raises(InvalidInput, match="0700"):
         check_folder(folder)
     with pytest.raises(InvalidInput):
-        asyncio.run(Server(folder / "socket", digest).run())
+        asyncio.run(asyncio.wait_for(Server(folder / "socket", digest).run(), 5))
     with pytest.raises(InvalidInput):
         check_folder(folder / "absent")
 
@@ -274,4 +274,4 @@ def test_socket_of_a_dead_process_is_replaced(path: Path) -> None:
 
 def test_socket_path_that_cannot_be(path: Path) -> None:
     with pytest.raises(InvalidInput):
-        asyncio.run(Server(path.with_name("x" * 200), digest).run())
+        asyncio.run(asyncio.wait_for(Server(path.with_name("x" * 200), digest).run(), 5))
