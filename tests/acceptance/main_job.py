@@ -11,11 +11,11 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import venv
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -224,7 +224,7 @@ def failures() -> str:
             m.devnet.kill(f"{name}/enclave")
         swapped = m.bob.swap(m.pool, m.net.zkbtc, 10_000)
         assert swapped.signers == 12
-        assert len(swapped.absent) == 4, swapped.absent
+        assert sorted(swapped.absent) == [f"operator {rank}" for rank in range(4)]
         m.net.mine()
         m.devnet.pause(f"{stopped}/enclave")
         m.net.session.limits = Limits(answer=3.0)
@@ -241,7 +241,7 @@ def failures() -> str:
         assert again.signers == 12
         return (
             f"4 enclaves killed: the swap completes, absent {sorted(swapped.absent)}; "
-            f"a fifth stopped: {said.split(';')[0]}; continued: completes"
+            f"a fifth stopped: {said.split(';', 1)[0]}; continued: completes"
         )
 
 
@@ -254,22 +254,10 @@ def rivals() -> str:
         for round_ in range(ROUNDS):
             if round_ % 5 == 0:
                 m.net.mine()
-            made = [_rival(net, wallet, m.pool, 1_000 + round_) for net, wallet in sides]
-            signed: list[Any] = [None, None]
-
-            def work(side: int, made: list[Any] = made, signed: list[Any] = signed) -> None:
-                net, (proven, request) = sides[side][0], made[side]
-                try:
-                    signed[side] = net.portal.call(net.session.sign, request)
-                except GrailError as exc:
-                    signed[side] = exc
-
+            requests = [_rival(net, wallet, m.pool, 1_000 + round_) for net, wallet in sides]
             begun = time.monotonic()
-            threads = [threading.Thread(target=work, args=(side,)) for side in (0, 1)]
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join()
+            with ThreadPoolExecutor(2) as both:
+                signed = list(both.map(_signed, (net for net, _ in sides), requests))
             took.append(time.monotonic() - begun)
             good = [s for s in signed if not isinstance(s, GrailError)]
             lost = [s for s in signed if isinstance(s, GrailError)]
@@ -285,13 +273,22 @@ def rivals() -> str:
     return text
 
 
-def _rival(net: Connection, wallet: Wallet, pool: Contract, amount: int) -> tuple[Any, bytes]:
+def _signed(net: Connection, request: bytes) -> Any:
+    """The signatures, or the error that stood in their way."""
+    try:
+        return net.portal.call(net.session.sign, request)
+    except GrailError as exc:
+        return exc
+
+
+def _rival(net: Connection, wallet: Wallet, pool: Contract, amount: int) -> bytes:
+    """A proven request for a swap on the pool's newest output."""
     session = net.session
     port = net.portal.call(_port, session, pool)
     purse = Purse(session.usable(wallet.script), wallet.script, session.rate)
     move = swapping(port, net.zkbtc, amount)
     proven = draft_move(session.context(), session.apps.pool, port, purse, move).prove()
-    return proven, net.portal.call(session.request, proven, wallet.inner.account)
+    return bytes(net.portal.call(session.request, proven, wallet.inner.account))
 
 
 def wheel() -> str:

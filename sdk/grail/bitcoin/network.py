@@ -1,4 +1,4 @@
-"""Which chain, and which Grail network on it: the parameters that every check takes as an object."""
+"""Which chain, and which Grail network on it: the parameters that checks take as an object."""
 
 from __future__ import annotations
 
