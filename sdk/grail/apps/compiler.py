@@ -149,6 +149,19 @@ class CompiledApp:
         """SHA-256 of the bundle: the vk of every contract of this app."""
         return self.bundle.vk
 
+    def report(self) -> str:
+        """What the bundle holds, for people: each action's size, and the facts it leaves open."""
+        lines = [f"{self.name} {self.vk.hex()}"]
+        if self.bundle.setup.single_party:
+            lines.append("keys of one party: whoever made them can forge proofs")
+        for circuit in self.circuits.values():
+            lines.append(
+                f"{circuit.name}: {circuit.constraints} constraints, {len(circuit.facts)} facts, "
+                f"{len(circuit.private)} private inputs"
+            )
+            lines += [f"  free: {fact}, {reason}" for fact, reason in circuit.free]
+        return "\n".join(lines)
+
     def prove(
         self, action: str, digest: bytes, facts: Sequence[int], private: Private | None = None
     ) -> bytes:

@@ -96,7 +96,9 @@ class Transaction:
         self._facts: dict[Fact, tuple[Field, ...]] = {}
         self._amounts: dict[Fact, UInt] = {}
         self._bools: dict[str, Bool] = {}
+        self._payments: dict[int, Payment] = {}
         self._rows: tuple[Row, ...] = ()
+        self._row_count: UInt | None = None
         self.free_facts: dict[str, str] = {}
         self.private_inputs: list[tuple[str, Field]] = []
         for fact in spec.facts:
@@ -190,17 +192,21 @@ class Transaction:
 
     def pay(self, i: int) -> Payment:
         """Payment i of the spell."""
-        fact = next((f for f in self._spec.facts if f.number == Name.PAY and f.args[0] == i), None)
-        if fact is None:
-            raise InvalidInput(f"action {self._spec.name} has no payment {i}")
-        script, *amounts = self._elements(fact)
-        sats, *units = (UInt.awaiting(amount, AMOUNT_BITS) for amount in amounts)
-        return Payment(script, sats, tuple(units))
+        if i not in self._payments:
+            found = [f for f in self._spec.facts if f.number == Name.PAY and f.args[0] == i]
+            if not found:
+                raise InvalidInput(f"action {self._spec.name} has no payment {i}")
+            script, *amounts = self._elements(found[0])
+            sats, *units = (UInt.awaiting(amount, AMOUNT_BITS) for amount in amounts)
+            self._payments[i] = Payment(script, sats, tuple(units))
+        return self._payments[i]
 
     @property
     def row_count(self) -> UInt:
         """How many rows are present."""
-        return UInt.awaiting(self._elements(self._rows_fact())[0], 8)
+        if self._row_count is None:
+            self._row_count = UInt.awaiting(self._elements(self._rows_fact())[0], 8)
+        return self._row_count
 
     @property
     def rows(self) -> tuple[Row, ...]:

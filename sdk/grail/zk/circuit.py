@@ -266,11 +266,6 @@ class Circuit:
         witness = self.solve(inputs)
         return free_signals(self.r1cs(), witness, self.given, self.auxiliary)
 
-    def line_of(self, constraint: int) -> tuple[str, int]:
-        """The file and line that a constraint serves."""
-        statement = self.statements[self._of_constraint[constraint]]
-        return statement.file, statement.line
-
     def solve(self, inputs: Sequence[int]) -> list[int]:
         """Every wire's value for these inputs, constraints checked.
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from grail.errors import InvalidInput
 from grail.native import R
-from grail.zk.location import refuse
+from grail.zk.location import centered, refuse
 
 if TYPE_CHECKING:
     from grail.zk.circuit import Circuit
@@ -38,26 +38,6 @@ def inverse(value: int) -> int:
     if value % MODULUS == 0:
         raise InvalidInput("zero has no inverse")
     return pow(value, -1, MODULUS)
-
-
-def to_bytes(value: int) -> bytes:
-    """32 bytes, big-endian. Raises: InvalidInput unless 0 <= value < r (threat Z4)."""
-    if not 0 <= value < MODULUS:
-        raise InvalidInput("field element: expected an integer from 0 to r - 1")
-    return value.to_bytes(32, "big")
-
-
-def from_bytes(raw: bytes) -> int:
-    """Read 32 big-endian bytes. Raises: InvalidInput for another length, or a value from r on."""
-    value = int.from_bytes(raw, "big")
-    if len(raw) != 32 or value >= MODULUS:
-        raise InvalidInput(f"field element: got {len(raw)} bytes, expected 32 with a value below r")
-    return value
-
-
-def centered(value: int) -> int:
-    """The value as people read it: r - 3 is -3, everything below r / 2 is itself."""
-    return value if value <= MODULUS // 2 else value - MODULUS
 
 
 class Provable:

@@ -12,6 +12,7 @@ from pathlib import PurePath
 from typing import NoReturn
 
 from grail.errors import Unsatisfied
+from grail.native import R
 
 _LANGUAGE = ("grail.zk.", "grail.apps.declaration", "grail.apps.view", "grail.apps.zkapp")
 
@@ -24,11 +25,16 @@ def app_line() -> tuple[str, int]:
     return frame.f_code.co_filename, frame.f_lineno
 
 
+def centered(value: int) -> int:
+    """A field element as people read it: r - 3 is -3, everything below r / 2 is itself."""
+    return value if value <= R // 2 else value - R
+
+
 def unsatisfied(
     message: str, file: str, line: int, values: Mapping[str, int], hidden: tuple[str, ...] = ()
 ) -> Unsatisfied:
     """The error for a failed constraint: where, what, and the values that may be shown."""
-    shown = [f"{name} = {value}" for name, value in values.items()]
+    shown = [f"{name} = {centered(value)}" for name, value in values.items()]
     shown += [f"{name} is private" for name in hidden]
     text = f"{PurePath(file).name}:{line}: {message}"
     if shown:
