@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 import grail
@@ -28,9 +28,6 @@ from grail.zk.r1cs import witness_file
 
 DEVNET_SETUP = b"grail devnet setup 1"
 """The seed of the devnet's keys: public, so anybody can forge with them. Never for real money."""
-
-_FORMAT = b"1"
-"""Raised when the meaning of a cached file changes."""
 
 Private = Mapping[str, int | Sequence[int]]
 """Private inputs by name; a list for what an action declares as many under one name."""
@@ -66,7 +63,7 @@ class _Files:
     def keys(self, r1cs: bytes) -> groth16.KeyPair:
         """Proving and verifying key."""
         seed = tagged_hash("grail/setup", hashlib.sha256(r1cs).digest() + self._seed)
-        name = tagged_hash("grail/keys", _FORMAT + seed).hex()
+        name = tagged_hash("grail/keys", _crate() + seed).hex()
         pk, vk = self._cache.load(f"{name}.pk"), self._cache.load(f"{name}.vk")
         if pk is None or vk is None:
             pk, vk = groth16.setup(r1cs, seed)
@@ -266,11 +263,20 @@ def _manifest_name(app: type[ZkApp], seed: bytes) -> str:
         for folder in ("apps", "charms", "crypto", "zk")
         for path in (root / folder).rglob("*.py")
     )
-    state = hashlib.sha256(_FORMAT + app.__qualname__.encode() + b"\0" + seed)
+    state = hashlib.sha256(_crate() + app.__qualname__.encode() + b"\0" + seed)
     for path in (root / "codec.py", *sources):
         state.update(path.relative_to(root).as_posix().encode() + b"\0")
         state.update(hashlib.sha256(path.read_bytes()).digest())
     return f"{state.hexdigest()}.app"
+
+
+@cache
+def _crate() -> bytes:
+    """The hash of the Rust extension, which makes the keys: another build, another cache."""
+    state = hashlib.sha256()
+    for path in sorted(Path(grail.__file__).parent.glob("_native*")):
+        state.update(path.read_bytes())
+    return state.digest()
 
 
 def _write_manifest(compiled: CompiledApp) -> bytes:

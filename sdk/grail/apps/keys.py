@@ -12,16 +12,21 @@ import hashlib
 from pathlib import Path
 
 from grail.errors import InvalidInput
-from grail.folders import cache_root, private_folder, write_private
+from grail.folders import cache_root, check_private, private_folder, write_private
 
 _DIGEST = 32
 
 
 class Cache:
-    """A folder of files, each named by the hash of what it is made from."""
+    """A folder of files, each named by the hash of what it is made from.
+
+    Raises: InvalidInput when the folder is one that others could have planted files in.
+    """
 
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = folder if folder is not None else cache_root() / "circuits"
+        if self.folder.is_dir() or self.folder.is_symlink():
+            check_private(self.folder)
 
     def load(self, name: str) -> bytes | None:
         """A file's content, or None when it is absent or damaged."""

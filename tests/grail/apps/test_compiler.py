@@ -201,6 +201,17 @@ def test_a_folder_that_cannot_be_written_to_is_no_fault(tmp_path: Path) -> None:
     assert compile_app(Token, cache=blocked / "circuits").vk == compiled(Token).vk
 
 
+def test_a_folder_that_others_may_write_to_is_refused(tmp_path: Path) -> None:
+    """Planted circuits would make contracts of somebody else's."""
+    tmp_path.chmod(0o755)
+    with pytest.raises(InvalidInput, match="expected 0700"):
+        compile_app(Token, cache=tmp_path)
+    elsewhere = tmp_path / "link"
+    elsewhere.symlink_to(tmp_path)
+    with pytest.raises(InvalidInput, match="a link"):
+        compile_app(Token, cache=elsewhere)
+
+
 def test_another_seed_makes_another_contract(tmp_path: Path) -> None:
     other = compile_app(Token, setup_seed=b"another", cache=tmp_path)
     assert other.vk != compiled(Token).vk
