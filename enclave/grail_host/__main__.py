@@ -20,6 +20,7 @@ from grail.operators.configuration import Configuration
 from grail.operators.transport import Host
 from grail_host.api import Api
 from grail_host.application import application
+from grail_host.deadline import Deadline
 from grail_host.finisher import Finisher
 from grail_host.follower import Follower
 from grail_host.link import Link
@@ -101,7 +102,7 @@ def main(arguments: list[str] | None = None) -> int:
         host=LOOPBACK,
         port=settings.port,
         loop="asyncio",
-        http="h11",
+        http=Deadline,
         ws="none",
         log_level="warning",
         access_log=False,
