@@ -13,6 +13,9 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 HEAD_SECONDS = 10.0
 """Between two looks: an idle line lives for one to two of them."""
 
+_BUSY = object()
+"""Stands for a request that was under way at a look."""
+
 
 class Deadline(H11Protocol):
     """HTTP/1.1 as uvicorn speaks it, with a deadline for each request's head."""
@@ -22,7 +25,7 @@ class Deadline(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Look at the line from time to time from now on."""
         super().connection_made(transport)
-        self._look = self.loop.call_later(HEAD_SECONDS, self._looked, _NOTHING)
+        self._look = self.loop.call_later(HEAD_SECONDS, self._looked, None)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Look no more."""
@@ -31,13 +34,10 @@ class Deadline(H11Protocol):
         super().connection_lost(exc)
 
     def _looked(self, before: object) -> None:
-        """Close the line when it had no request under way then, has none now, and none between."""
+        """Close the line when its last request, or none at all, was over at the look before too."""
         idle = self.cycle is None or self.cycle.response_complete
-        if idle and (before is self.cycle or (before is _NOTHING and self.cycle is None)):
+        if idle and before is self.cycle:
             self.transport.close()
             return
         now = self.cycle if idle else _BUSY
         self._look = self.loop.call_later(HEAD_SECONDS, self._looked, now)
-
-
-_NOTHING, _BUSY = object(), object()

@@ -34,7 +34,7 @@ async def serving(seconds: float) -> AsyncIterator[int]:
     line = socket.socket()
     line.bind(("127.0.0.1", 0))
     task = asyncio.create_task(server.serve(sockets=[line]))
-    while not server.started:
+    while not server.started:  # noqa: ASYNC110 -- the server has no event for it
         await asyncio.sleep(0.01)
     try:
         yield line.getsockname()[1]
