@@ -30,7 +30,7 @@ ONE = 0
 MAX_TERMS = 128
 """A sum of more wires than this becomes a wire of its own, so combinations cannot blow up."""
 
-_MAX_NAME = 60
+_MAX_NAME = 100
 
 
 def inverse(value: int) -> int:
