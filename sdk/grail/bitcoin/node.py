@@ -330,6 +330,7 @@ class NodeSync(Face[Node]):
     getblock = blocking(Node.getblock)
     getblock_txids = blocking(Node.getblock_txids)
     getblock_transactions = blocking(Node.getblock_transactions)
+    blocks = blocking(Node.blocks)
     waitfornewblock = blocking(Node.waitfornewblock)
     invalidateblock = blocking(Node.invalidateblock)
     reconsiderblock = blocking(Node.reconsiderblock)
