@@ -24,7 +24,7 @@ from grail.connection.connection import Connection, Wallet, connect
 from grail.connection.deposits import PendingDeposit
 from grail.connection.receipt import Receipt
 from grail.errors import GrailError, QuorumNotReached
-from grail.operators.coordinator import Limits
+from grail.operators.asking import Limits
 from grail_devnet import attacks
 from grail_devnet.attacks import Attack, Verdict
 from grail_devnet.devnet import Devnet

@@ -28,11 +28,11 @@ from grail.errors import (
     Unavailable,
 )
 from grail.operators import frames
+from grail.operators.asking import Limits, Operators
 from grail.operators.certificates import Decision, Proposal
-from grail.operators.coordinator import Coordinator, Limits
+from grail.operators.coordinator import Coordinator
 from grail.operators.frames import Frame, Reply, Signatures
 from grail.operators.messages import BestHeader, Family, Refusal, Scope, Standing
-from grail.operators.report import Report
 from grail.operators.rounds import Acceptor
 from grail.types import BlockHash, OutPoint, Txid
 
@@ -264,18 +264,16 @@ class Client:
         if life.cancelled_caught:
             self.outcome = "vanished"
 
-    def _coordinator(self) -> Coordinator:
+    def _operators(self) -> Operators:
         limits = Limits(answer=5, opener=3, straggler=1, tries=3, base=0.2, cap=10)
-        return Coordinator(
-            self.scope, self.network, read, self._passed_on, limits, Report(), self.chance
-        )
+        return Operators(self.scope, self.network, limits, chance=self.chance)
 
     async def _attempt(self) -> None:
-        coordinator = self._coordinator()
+        operators = self._operators()
         try:
-            decision = await coordinator.decide(self.of)
+            decision = await Coordinator(operators, read, self._passed_on).decide(self.of)
             self.monitor.decision(decision, self.of)
-            await self._sign(coordinator, decision, self.of)
+            await self._sign(operators, decision, self.of)
             self.outcome = "signed"
         except QuorumNotReached:
             await anyio.sleep(self.chance.random())
@@ -286,16 +284,16 @@ class Client:
 
     async def _passed_on(self, decision: Decision, other: Proposal) -> None:
         self.monitor.decision(decision, other)
-        coordinator = self._coordinator()
+        operators = self._operators()
         while True:  # as the operators' hosts do for what was decided and then left (S17)
             try:
-                await self._sign(coordinator, decision, other)
+                await self._sign(operators, decision, other)
             except GrailError:
-                await coordinator.hold(5)
+                await operators.pause(5)
             else:
                 return
 
-    async def _sign(self, coordinator: Coordinator, decision: Decision, of: Proposal) -> None:
+    async def _sign(self, operators: Operators, decision: Decision, of: Proposal) -> None:
         signed: set[int] = set()
 
         def heard(operator: int, reply: Reply) -> bool:
@@ -307,9 +305,9 @@ class Client:
                 signed.add(operator)
             return len(signed) >= self.scope.quorum
 
-        await coordinator.ask("signed", frames.sign_frame(decision.votes, of.body), heard)
+        await operators.ask("signed", frames.sign_frame(decision.votes, of.body), heard)
         if len(signed) < self.scope.quorum:
-            raise coordinator.report.failure("signed", len(signed), self.scope.quorum)
+            raise operators.report.failure("signed", len(signed), self.scope.quorum)
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):

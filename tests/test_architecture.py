@@ -28,7 +28,7 @@ LAYERS = [
     ["grail.apps"],
     ["grail.portal", "grail.network_file"],
     ["grail.bitcoin.node", "grail.bitcoin.rpc"],
-    ["grail.operators.transport", "grail.operators.coordinator", "grail.operators.client"],
+    ["grail.operators.transport", "grail.operators.asking", "grail.operators.coordinator", "grail.operators.client"],
     ["grail_host"],
     ["grail.wallet"],
     ["grail.draft"],
@@ -42,7 +42,7 @@ RANK = {prefix: rank for rank, layer in enumerate(LAYERS) for prefix in layer}
 # The enclave is what gets measured: it sees the protocol and Groth16's verifier, nothing else.
 ENCLAVE_MAY_NOT = re.compile(
     r"grail\.(apps|wallet|draft|bridge|cli|connection|portal|network_file|commands)\b"
-    r"|grail\.folders|grail\.bitcoin\.(node|rpc)|grail\.operators\.(client|coordinator|transport)|grail_(host|devnet)"
+    r"|grail\.folders|grail\.bitcoin\.(node|rpc)|grail\.operators\.(asking|client|coordinator|transport)|grail_(host|devnet)"
     r"|grail\.zk\.(?!groth16)"
 )
 

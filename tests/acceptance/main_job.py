@@ -29,7 +29,7 @@ from grail.connection.swap import pool_port
 from grail.draft.draft import Purse
 from grail.errors import GrailError, QuorumNotReached, Refused
 from grail.exchange.pool import draft_move, swapping
-from grail.operators.coordinator import Limits
+from grail.operators.asking import Limits
 from grail_devnet import attacks
 from grail_devnet.devnet import Devnet
 from grail_devnet.enclave_socket import SocketTransport

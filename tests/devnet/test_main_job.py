@@ -20,7 +20,7 @@ from grail.crypto.schnorr import KeyPair
 from grail.draft.draft import Purse
 from grail.errors import Incorrect, InvalidInput, QuorumNotReached, Refused, WouldBurn
 from grail.exchange.pool import draft_move, swapping
-from grail.operators.coordinator import Limits
+from grail.operators.asking import Limits
 from grail.types import OutPoint
 from grail_devnet import attacks
 from grail_devnet.devnet import Devnet

@@ -28,9 +28,9 @@ from grail.connection.unfinished import Unfinished, UnfinishedFolder
 from grail.draft.assembled import Assembled, Context
 from grail.errors import Incorrect, InvalidInput, NodeError, QuorumNotReached, Refused
 from grail.operators import evidence
+from grail.operators.asking import Limits
 from grail.operators.client import Collected, collect
 from grail.operators.configuration import Configuration
-from grail.operators.coordinator import Limits
 from grail.operators.evidence import Known
 from grail.operators.messages import Scope
 from grail.operators.signing_job import SigningJob

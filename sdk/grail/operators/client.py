@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
-from random import SystemRandom
 
 import anyio
 
@@ -17,8 +16,9 @@ from grail.bitcoin.network import Network
 from grail.bitcoin.tx import Tx
 from grail.errors import GrailError
 from grail.operators import frames
+from grail.operators.asking import Limits, Operators
 from grail.operators.certificates import Decision, Proposal
-from grail.operators.coordinator import Coordinator, Limits
+from grail.operators.coordinator import Coordinator
 from grail.operators.frames import Reply, Signatures
 from grail.operators.messages import Scope
 from grail.operators.report import Report
@@ -65,34 +65,28 @@ async def collect(
     `QuorumNotReached` with every operator's reply when too few agree.
     """
     started = anyio.current_time()
-    asking = limits or Limits()
+    operators = Operators(scope, transport, limits or Limits())
 
     async def passed_on(decision: Decision, other: Proposal) -> None:
-        await pass_on(coordinator, network, decision, other, publish)
+        await pass_on(operators, network, decision, other, publish)
 
     coordinator = Coordinator(
-        scope,
-        transport,
-        lambda body: SigningJob.read(network, body).proposal,
-        passed_on,
-        asking,
-        Report(),
-        SystemRandom(),
+        operators, lambda body: SigningJob.read(network, body).proposal, passed_on
     )
     decision = await coordinator.decide(job.proposal)
-    signatures = await gather_signatures(coordinator, job, decision)
-    tx = job.finalised(signatures)
-    return Collected(tx, signatures, decision, coordinator.report, anyio.current_time() - started)
+    signatures = await gather_signatures(operators, job, decision)
+    seconds = anyio.current_time() - started
+    return Collected(job.finalised(signatures), signatures, decision, operators.report, seconds)
 
 
 async def gather_signatures(
-    coordinator: Coordinator, job: SigningJob, decision: Decision
+    operators: Operators, job: SigningJob, decision: Decision
 ) -> dict[XOnlyKey, dict[int, bytes]]:
     """A quorum's signatures on a decided transaction, each verified.
 
     Raises `QuorumNotReached` when too few sign.
     """
-    scope, report = coordinator.scope, coordinator.report
+    scope, report = operators.scope, operators.report
     signatures: dict[XOnlyKey, dict[int, bytes]] = {}
 
     def heard(operator: int, reply: Reply) -> bool:
@@ -103,12 +97,12 @@ async def gather_signatures(
 
     frame = frames.sign_frame(decision.votes, job.proposal.body)
     for attempt in range(SIGN_ROUNDS):
-        await coordinator.ask("signed", frame, heard)
+        await operators.ask("signed", frame, heard)
         # A voter may know a block that others have not seen yet: those refuse until they have.
         behind = any("ViewBehind" in answer.text for answer in report.latest.values())
         if len(signatures) >= scope.quorum or not behind:
             break
-        await coordinator.hold(attempt)
+        await operators.pause(attempt)
     if len(signatures) < scope.quorum:
         raise report.failure("signed", len(signatures), scope.quorum)
     return signatures
@@ -125,24 +119,12 @@ async def finish(
 
     Raises `QuorumNotReached`, or `InvalidInput` when its inputs' leaves are not known.
     """
-
-    async def passed_on(_decision: Decision, _other: Proposal) -> None:
-        """A decision is final: finishing it meets no other."""
-
-    coordinator = Coordinator(
-        scope,
-        transport,
-        lambda _body: job.proposal,
-        passed_on,
-        limits or Limits(),
-        Report(),
-        SystemRandom(),
-    )
-    return job.finalised(await gather_signatures(coordinator, job, decision))
+    operators = Operators(scope, transport, limits or Limits())
+    return job.finalised(await gather_signatures(operators, job, decision))
 
 
 async def pass_on(
-    coordinator: Coordinator,
+    operators: Operators,
     network: Network,
     decision: Decision,
     other: Proposal,
@@ -152,8 +134,8 @@ async def pass_on(
     try:
         job = SigningJob.read(network, other.body)
         # Its answers are no answers to our own request: they go into a report of their own.
-        asking = replace(coordinator, report=Report())
-        signatures = await gather_signatures(asking, job, decision)
+        apart = replace(operators, report=Report())
+        signatures = await gather_signatures(apart, job, decision)
         if publish is not None and job.leaves:
             await publish(job.finalised(signatures))
     except GrailError:

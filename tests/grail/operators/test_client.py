@@ -17,8 +17,8 @@ from grail.crypto.schnorr import KeyPair
 from grail.draft.assembled import Assembled
 from grail.errors import DecodeError, QuorumNotReached, Refused
 from grail.operators import frames
+from grail.operators.asking import Limits
 from grail.operators.client import Collected, collect
-from grail.operators.coordinator import Limits
 from grail.operators.frames import Frame, Reply
 from grail.operators.messages import Scope, Vote
 from grail.operators.roster import scope
