@@ -202,7 +202,7 @@ class Api:
         async with asyncio.timeout(BODY_SECONDS):
             async for piece in request.stream():
                 got += len(piece)
-                if got > max(size, 0) and got > MAX_FRAME:
+                if got > MAX_FRAME:
                     raise TooLarge(f"body: more than {MAX_FRAME} bytes")
                 pieces.append(piece)
         if got > size:  # sent in chunks, without a length in front: counted now

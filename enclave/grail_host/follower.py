@@ -7,6 +7,7 @@ itself and follows the heavier one. What a host hides or invents here costs live
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 
 from grail.bitcoin.node import Node
@@ -19,6 +20,9 @@ from grail_host.link import Link
 
 PAUSE = 1.0
 """Seconds between two looks at the node; a request makes the host look at once."""
+
+ASK_AGAIN = 10
+"""Looks after which the enclave is asked for its best header again: it may have started anew."""
 
 log = logging.getLogger("grail_host")
 
@@ -35,7 +39,9 @@ class Follower:
     async def run(self) -> None:
         """Follow until cancelled; what fails is tried again."""
         said = ""
-        while True:
+        for look in itertools.count():
+            if look % ASK_AGAIN == 0:
+                self._shown = None
             try:
                 await self.sync()
                 said = ""

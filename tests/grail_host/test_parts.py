@@ -14,6 +14,7 @@ import uvicorn
 from enclave_world import ROSTER, World, sign, vote
 from kernel import verify_spend
 
+from grail.bitcoin.spv import HeaderChain
 from grail.bitcoin.tx import Tx
 from grail.errors import InvalidInput, Refused, Unavailable
 from grail.operators import frames
@@ -21,6 +22,7 @@ from grail.operators.frames import MAX_FRAME, Frame, Reply, lengthened
 from grail.operators.messages import Vote
 from grail.operators.transport import Host, MemoryTransport, Transport
 from grail_enclave.enclave import Enclave
+from grail_host import follower
 from grail_host.__main__ import main as host_main
 from grail_host.link import Link
 from grail_host.quota import MAX_REQUESTERS, Quota
@@ -36,6 +38,26 @@ def test_the_enclave_is_shown_new_blocks_once(host, world):
             calls = len(running.node.calls)
             await running.follower.sync()
             assert running.node.calls[calls:] == ["getbestblockhash"]
+
+    asyncio.run(main())
+
+
+def test_an_enclave_that_started_anew_is_shown_all_headers_again(host, world, monkeypatch):
+    monkeypatch.setattr(follower, "PAUSE", 0.01)
+
+    async def main() -> None:
+        async with host() as running:
+            following = asyncio.create_task(running.follower.run())
+            try:
+                running.enclave._headers = HeaderChain(
+                    world.network.chain, world.configuration.pinned
+                )
+                async with asyncio.timeout(10):
+                    while running.enclave._headers.tip.height != world.chain.height:  # noqa: ASYNC110
+                        await asyncio.sleep(0.01)
+            finally:
+                following.cancel()
+                await asyncio.gather(following, return_exceptions=True)
 
     asyncio.run(main())
 
