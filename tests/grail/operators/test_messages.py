@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 
 import pytest
@@ -106,6 +107,15 @@ def test_R17_a_message_is_no_refusal_and_no_roster_signature():
         FirstRoster(roster, signatures).check(NETWORK, CONFIGURATION)
     with pytest.raises(SignatureInvalid):
         replace(refusal(), signature=vote().signature).verify(NETWORK, KEY.public, bytes(32))
+
+
+@pytest.mark.parametrize("name", MESSAGES)
+def test_R17_each_kind_is_hashed_under_its_own_tag(name):
+    """The protocol's formula, computed here once more from the bytes on the wire."""
+    kind, top, fields, _ = decode(MESSAGES[name].serialize())
+    tag = hashlib.sha256(f"grail/{kind}/1".encode()).digest()
+    covered = NETWORK + encode([kind, top, fields])
+    assert MESSAGES[name].digest() == hashlib.sha256(tag + tag + covered).digest()
 
 
 def test_R17_equal_fields_of_two_kinds_have_different_digests():

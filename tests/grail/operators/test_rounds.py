@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
-from simulator import TIP, acceptors, keys, proposal, scope
+from simulator import TIP, acceptors, keys, outpoint, proposal, scope
 
 from grail.errors import InvalidInput, Refused
 from grail.operators.certificates import Decision, Proposal
-from grail.operators.messages import Open, Promise, Standing, Vote
+from grail.operators.messages import Open, Promise, Report, Standing, Vote
 from grail.operators.rounds import Acceptor
 
 A, B, C = proposal("A", "a"), proposal("B", "a"), proposal("C", "ab")
@@ -158,6 +158,9 @@ def test_rule_3_needs_no_promise_of_its_own_but_respects_a_higher_one():
     all_ = acceptors()
     given = promised(all_[:12], opened(all_, 1, A), A)
     assert isinstance(all_[15].ballot(given, A, TIP), Vote)
+    # It has voted in that ballot: a promise of the same one comes too late.
+    late = all_[15].promise(opened(all_, 1, A), A, TIP)
+    assert in_the_way(all_[15], late, all_[15].state_hash()).rule == "BallotPromised"
     promised([all_[14]], opened(all_, 2, B), B)
     in_the_way(all_[14], all_[14].ballot(given, A, TIP), all_[14].state_hash())
 
@@ -244,10 +247,10 @@ def test_one_that_lags_is_shown_how_far_the_others_are():
     twice = [*shown[:4], shown[0], shown[1]]
     in_the_way(lagging, lagging.promise(by, A, TIP, twice), lagging.state_hash())
     elsewhere = [
-        replace(p, reports=(replace(p.reports[0], outpoint=C.outpoints[1]),)).signed(keys(16)[i])
-        for i, p in enumerate(shown[:5], 1)
-        if C.outpoints[1] not in A.outpoints
+        replace(p, reports=(Report(outpoint("elsewhere"), 0, None),)).signed(keys(16)[i])
+        for i, p in enumerate(shown, 1)
     ]
+    assert all(p.head.sender == i for i, p in enumerate(elsewhere, 1))
     in_the_way(lagging, lagging.promise(by, A, TIP, elsewhere), lagging.state_hash())
     forged = [replace(p, round=17, signature=bytes(64)) for p in shown[:5]]
     before = lagging.state_hash()
