@@ -30,7 +30,7 @@ check: setup  ## linters, type checks, clippy, lock files
 	$(CARGO_ENV) cargo clippy $(CRATE) --release --all-targets --quiet -- -D warnings
 
 test-unit: setup  ## tests without network or processes, and the crate's own
-	$(PYTEST) -q -n 2 -m "not devnet and not docs and not ext"
+	$(PYTEST) -q -n 2 -m "not devnet and not docs and not ext and not nightly"
 	$(CARGO_ENV) cargo test $(CRATE) --release --quiet
 
 test-net: setup  ## tests with a real node and real operators
@@ -49,7 +49,7 @@ threats: setup  ## the threat table with the tests of each row, into docs/threat
 	@$(PYTHON) tests/threats.py
 
 nightly: setup  ## long campaigns
-	$(PYTEST) -q -m nightly
+	$(PYTEST) -q -n 2 -m nightly
 
 bench-prover: setup  ## the prover beside snarkjs
 	@$(PYTHON) benchmarks/prover.py

@@ -1,0 +1,44 @@
+"""Long campaigns: what `make test` samples, in numbers. Run by `make nightly`.
+
+A failure names its seed; `SEED=7 make nightly` starts from a given one.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(TESTS / "grail" / "charms"), str(TESTS / "grail" / "operators")]
+
+import test_simulator  # noqa: E402
+import test_slow_model  # noqa: E402
+
+pytestmark = pytest.mark.nightly
+
+FIRST = int(os.environ.get("SEED", "0")) or secrets.randbelow(1 << 48)
+TRANSACTIONS = 20_000
+SCHEDULES = 10_000
+PART = 500
+
+
+@pytest.mark.parametrize("part", range(0, TRANSACTIONS, PART))
+def test_G5_two_models_agree_on_many(part: int) -> None:
+    """Random transactions, most of them broken: the same first refusal, or the same facts."""
+    for seed in range(FIRST + part, FIRST + part + PART):
+        draft = test_slow_model.spoiled(seed)
+        if draft is None:
+            continue
+        fast, slow = test_slow_model.both(draft)
+        assert fast in ("SpellInvalid", slow), f"seed {seed}"
+
+
+@pytest.mark.parametrize("part", range(0, SCHEDULES, PART))
+def test_S16_many_schedules_of_rivals(part: int) -> None:
+    """One of the rivals completes, and never two."""
+    for seed in range(FIRST + part, FIRST + part + PART):
+        test_simulator.judged(seed)
