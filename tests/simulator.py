@@ -34,6 +34,7 @@ from grail.operators.coordinator import Coordinator
 from grail.operators.frames import Frame, Reply, Signatures
 from grail.operators.messages import BestHeader, Family, Refusal, Scope, Standing
 from grail.operators.rounds import Acceptor
+from grail.operators.spent import SpentLog
 from grail.types import BlockHash, OutPoint, Txid
 
 T = TypeVar("T")
@@ -89,9 +90,21 @@ def scope(n: int = 16, q: int = 12) -> Scope:
     return Scope(NETWORK, NFT, CONFIGURATION, tuple(pair.public for pair in keys(n)), q)
 
 
-def acceptors(n: int = 16, q: int = 12) -> list[Acceptor]:
+VOID_DEPTH, DEPTH = 1, 6
+"""Blocks after which a conflict kills, and after which a spend is settled."""
+
+Depths = dict[BlockHash, int]
+"""How deep each block is; one that is not there is not on the chain."""
+
+
+def acceptors(n: int = 16, q: int = 12, depths: Depths | None = None) -> list[Acceptor]:
     """One acceptor for each operator, by rank."""
-    return [Acceptor(scope(n, q), pair) for pair in keys(n)]
+    blocks: Depths = {} if depths is None else depths
+
+    def depth(block: BlockHash) -> int:
+        return blocks.get(block, 0)
+
+    return [Acceptor(scope(n, q), pair, SpentLog(depth, VOID_DEPTH, DEPTH)) for pair in keys(n)]
 
 
 @dataclass

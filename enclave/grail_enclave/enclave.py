@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from grail.bitcoin.spv import Header, HeaderChain
@@ -23,13 +24,15 @@ from grail.operators.frames import Frame, Reply, Status
 from grail.operators.messages import BestHeader, Message, Promise, Refusal, Scope, Standing, Vote
 from grail.operators.roster import FirstRoster, read_roster, scope
 from grail.operators.rounds import Acceptor
+from grail.operators.spent import Spend, SpentLog
 from grail_enclave.anchors import Anchors
 from grail_enclave.caches import Bounded, BundleCache, VerdictCache
 from grail_enclave.case import Case
 from grail_enclave.checks import RULES, Rule, Stage, Trace, admit, conclude, rule_names
-from grail_enclave.established import Fee, Spent
+from grail_enclave.established import Fee
 from grail_enclave.membership import Membership
 from grail_enclave.signer import Signer
+from grail_enclave.spends import evident_spends, shown_spend
 
 MAX_CASES = 32_000_000
 """Bytes of requests kept with what was established of them, so that signing repeats no check."""
@@ -42,6 +45,17 @@ class _InTheWay(Exception):
         super().__init__(refusal.rule)
         self.refusal = refusal
         self.standing = standing
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A request that was admitted, as the rounds see it, and the spends that its evidence shows."""
+
+    case: Case
+    stage: Stage
+    proposal: Proposal
+    acceptor: Acceptor
+    shown: tuple[Spend, ...]
 
 
 class Enclave:
@@ -79,6 +93,7 @@ class Enclave:
             frames.BALLOT: self._ballot,
             frames.SIGN: self._sign,
             frames.BODY: self._body,
+            frames.SPENT: self._spent,
         }
 
     @property
@@ -162,6 +177,8 @@ class Enclave:
             raise
         except GrailError as exc:
             raise Refused("HeadersInvalid", str(exc)) from exc
+        if self._acceptor is not None:
+            self._acceptor.follow()
         return self._best().fields()
 
     def _sign_roster(self, body: object) -> bytes:
@@ -179,7 +196,7 @@ class Enclave:
             self._cases.clear()
         rules_for = self._scope()
         if self._acceptor is None or self._acceptor.scope != rules_for:
-            self._acceptor = Acceptor(rules_for, self._key)
+            self._acceptor = Acceptor(rules_for, self._key, self._spent_log())
         return [deployed.record.reigns[-1].epoch, deployed.nft.serialize()]
 
     def _scope(self) -> Scope:
@@ -205,30 +222,31 @@ class Enclave:
     # Frames that ask for a vote, a promise or signatures.
 
     def _vote(self, body: object) -> bytes:
-        case, proposal, acceptor = self._admitted(frames.read_vote(body), Stage.ADMIT)
-        return self._voiced(case, Stage.ADMIT, acceptor.vote(proposal, self._best()))
+        asked = self._admitted(frames.read_vote(body), Stage.ADMIT)
+        return self._voiced(asked, asked.acceptor.vote(asked.proposal, self._best()))
 
     def _open(self, body: object) -> bytes:
         number, raw = frames.read_open(body)
-        case, proposal, acceptor = self._admitted(raw, Stage.ADMIT)
-        return self._voiced(case, Stage.ADMIT, acceptor.open(number, proposal, self._best()))
+        asked = self._admitted(raw, Stage.ADMIT)
+        return self._voiced(asked, asked.acceptor.open(number, asked.proposal, self._best()))
 
     def _promise(self, body: object) -> bytes:
         opened, raw, shown = frames.read_promise(body)
-        case, proposal, acceptor = self._admitted(raw, Stage.ADMIT)
-        answer = acceptor.promise(opened, proposal, self._best(), shown)
-        return self._voiced(case, Stage.ADMIT, answer)
+        asked = self._admitted(raw, Stage.ADMIT)
+        answer = asked.acceptor.promise(opened, asked.proposal, self._best(), shown)
+        return self._voiced(asked, answer)
 
     def _ballot(self, body: object) -> bytes:
         promises, raw = frames.read_ballot(body)
-        case, proposal, acceptor = self._admitted(raw, Stage.FORCED)
-        answer = acceptor.ballot(promises, proposal, self._best())
+        asked = self._admitted(raw, Stage.FORCED)
+        answer = asked.acceptor.ballot(promises, asked.proposal, self._best())
         self._hear(promises)
-        return self._voiced(case, Stage.FORCED, answer)
+        return self._voiced(asked, answer)
 
     def _sign(self, body: object) -> list[Any]:
         votes, raw = frames.read_sign(body)
-        case, proposal, acceptor = self._admitted(raw, Stage.SIGN)
+        asked = self._admitted(raw, Stage.SIGN)
+        case, proposal, acceptor = asked.case, asked.proposal, asked.acceptor
         case.scope, case.proposal, case.votes = acceptor.scope, proposal, votes
         conclude(case, Stage.SIGN, self._rules, self._trace)
         decided = acceptor.decide(votes, proposal)
@@ -236,14 +254,28 @@ class Enclave:
         if isinstance(decided, Standing):
             raise _InTheWay(Refused(decided.rule, "another transaction was decided"), decided)
         checked, fee = admit(case, Stage.SIGN, self._rules), case.got(Fee).sats
-        return self._signer.sign(checked, proposal, case.got(Decision), fee).fields()
+        answer = self._signer.sign(checked, proposal, case.got(Decision), fee).fields()
+        acceptor.confirmed(asked.shown)
+        return answer
 
     def _body(self, body: object) -> list[Any] | None:
         wanted = frames.read_body(body)
         standing = None if self._acceptor is None else self._acceptor.body(wanted)
         return None if standing is None else standing.fields()
 
-    def _admitted(self, raw: bytes, stage: Stage) -> tuple[Case, Proposal, Acceptor]:
+    def _spent(self, body: object) -> None:
+        """Rule 8: a block holds a spend; what it makes impossible is let go."""
+        self._scope()
+        raw, inclusion, path = frames.read_spent(body)
+        spend = shown_spend(self.network_id, self._headers, raw, inclusion, path)
+        if self._acceptor is not None:
+            self._acceptor.confirmed([spend])
+
+    def _spent_log(self) -> SpentLog:
+        policy = self._configuration
+        return SpentLog(self._headers.depth, policy.void_depth, policy.network.k)
+
+    def _admitted(self, raw: bytes, stage: Stage) -> _Asked:
         """The request, checked as far as the stage asks, as the rounds see it."""
         if stage is not Stage.ADMIT:
             # Step 5 is not repeated here, but without a record no history can be judged.
@@ -253,12 +285,17 @@ class Enclave:
         rules_for = self._scope()
         if self._acceptor is None or self._acceptor.scope != rules_for:
             raise Refused("ViewStale", "the record changed", expected="the deploy again")
-        name = family(self._configuration.network.id, checked.tx, checked.n_outs)
-        proposal = Proposal(name, tuple(sorted(checked.guarded)), checked.tx.txid, raw)
-        settled = case.got(Spent).history.settled(self._configuration.network.k)
-        if settled:
-            self._acceptor.forget(settled)
-        return case, proposal, self._acceptor
+        proposal = Proposal(
+            family(self.network_id, checked.tx, checked.n_outs),
+            tuple(sorted(checked.guarded)),
+            checked.tx.txid,
+            raw,
+            tuple(txin.outpoint for txin in checked.tx.inputs),
+        )
+        concerned = self._acceptor.concerned() | proposal.spends
+        shown = evident_spends(self.network_id, case, concerned)
+        self._acceptor.check_alive(proposal, shown)
+        return _Asked(case, stage, proposal, self._acceptor, shown)
 
     def _case(self, raw: bytes) -> Case:
         """The request under examination; what was established under the same tip still stands."""
@@ -272,18 +309,20 @@ class Enclave:
         case.renew(self.anchors())
         return case
 
-    def _voiced(self, case: Case, stage: Stage, answer: Message | Standing) -> bytes:
+    def _voiced(self, asked: _Asked, answer: Message | Standing) -> bytes:
         """The signed message, once nothing stands in the way (step 17)."""
         standing = answer if isinstance(answer, Standing) else None
-        case.standing = standing
+        asked.case.standing = standing
         try:
-            conclude(case, stage, self._rules, self._trace)
+            conclude(asked.case, asked.stage, self._rules, self._trace)
         except Refused as exc:
             if standing is not None:
                 raise _InTheWay(exc, standing) from exc
             raise
         if not isinstance(answer, Message):
             raise Refused("OutpointTaken", "another transaction stands in the way")
+        # Only now: a refused request teaches nothing (threat S34).
+        asked.acceptor.confirmed(asked.shown)
         return answer.serialize()
 
     def _hear(self, messages: Sequence[Vote] | Sequence[Promise]) -> None:

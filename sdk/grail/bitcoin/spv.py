@@ -305,6 +305,11 @@ class HeaderChain:
             return None
         return node.height
 
+    def depth(self, block: BlockHash) -> int:
+        """How deep a block lies on the heaviest chain, 1 at the tip; 0 when it is not on it."""
+        height = self.height_of(block)
+        return 0 if height is None else self.tip.height - height + 1
+
     def header_at(self, height: int) -> Header:
         """The header of the heaviest chain at a height. Raises `InvalidInput`."""
         block = self._best_at(height)

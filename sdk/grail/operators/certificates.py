@@ -62,13 +62,15 @@ def family(network: bytes, tx: Tx, n_outs: int) -> Family:
 class Proposal:
     """An admissible transaction, as the rounds see it. Whoever makes one has checked everything.
 
-    `outpoints` are the guarded ones, rising; `body` is the signing request that it came in.
+    `outpoints` are the guarded ones, rising; `body` is the signing request that it came in. All
+    transactions of a family spend the same: `inputs` are the others' outpoints, as far as known.
     """
 
     family: Family
     outpoints: tuple[OutPoint, ...]
     txid: Txid
     body: bytes
+    inputs: tuple[OutPoint, ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.family) != 32:
@@ -77,6 +79,11 @@ class Proposal:
             raise InvalidInput(f"got {len(self.outpoints)} guarded outpoints, expected 1 to 128")
         if list(self.outpoints) != sorted(set(self.outpoints)):
             raise InvalidInput("guarded outpoints are not strictly rising")
+
+    @property
+    def spends(self) -> frozenset[OutPoint]:
+        """All that it spends: a block in which another spends one of them is its end (rule 8)."""
+        return frozenset(self.outpoints) | frozenset(self.inputs)
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,7 +87,15 @@ class Coordinator:
             return await self._settle(first, proposal)
         if first.contested:
             return await self._contest(proposal, first.above)
-        raise self.operators.report.failure("voted", first.alive, self._quorum)
+        failure = self.operators.report.failure("voted", first.alive, self._quorum)
+        if failure.rule == "InputSpent":
+            # No use in asking again, unlike for a quorum that was not there.
+            raise Refused(
+                failure.rule,
+                failure.detail,
+                hint="build the transaction again on outputs that are unspent",
+            ) from failure
+        raise failure
 
     # a: the fast ballot
 

@@ -15,7 +15,10 @@
     ballot               [[Promise..], request]                 Vote, ballot (r, F)
     sign                 [[Vote..], request]                    Signatures
     body                 family                                 Standing, or null when unknown
+    spent                [raw tx, inclusion, [raw tx..]]        null
 
+`spent` shows a transaction in a block (ROUNDS.md, rule 8); the list leads from an unconfirmed one
+that it conflicts with to one that hangs on it, and is empty when the operator knows that one.
 `request` is the byte string of a signing request (PSBT, bundles, evidence), signed messages are
 byte strings too; the length is capped before anything is allocated (threat A14).
 """
@@ -28,6 +31,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
 
+from grail.bitcoin.spv import Inclusion
 from grail.codec import MAX_BYTES, decode, encode
 from grail.errors import DecodeError, Refused, TooLarge
 from grail.operators.messages import (
@@ -43,6 +47,7 @@ from grail.operators.messages import (
     Standing,
     Vote,
 )
+from grail.operators.spent import MAX_PATH
 from grail.types import OutPoint, Txid, XOnlyKey
 
 STATUS: Final = "status"
@@ -56,6 +61,7 @@ PROMISE: Final = "promise"
 BALLOT: Final = "ballot"
 SIGN: Final = "sign"
 BODY: Final = "body"
+SPENT: Final = "spent"
 
 KINDS: Final = (
     STATUS,
@@ -69,6 +75,7 @@ KINDS: Final = (
     BALLOT,
     SIGN,
     BODY,
+    SPENT,
 )
 """Every kind of frame there is; anything else is a `DecodeError`."""
 
@@ -289,6 +296,21 @@ def sign_frame(votes: Sequence[Vote], request: bytes) -> Frame:
 def body_frame(family: Family) -> Frame:
     """Ask for the request behind a family, and its decision where there is one."""
     return Frame(BODY, family)
+
+
+def spent_frame(raw: bytes, inclusion: Inclusion, path: Sequence[bytes] = ()) -> Frame:
+    """Show a transaction in a block, and unconfirmed ones that cannot confirm beside it."""
+    return Frame(SPENT, [raw, inclusion.to_value(), list(path)])
+
+
+def read_spent(body: Any) -> tuple[bytes, Inclusion, tuple[bytes, ...]]:
+    """Transaction, inclusion and path of a spent frame. Raises `DecodeError`; none is checked."""
+    parts = Fields(body, "spent frame", 3)
+    raw = parts.blob("transaction", most=MAX_BYTES)
+    inclusion = Inclusion.from_value(parts.optional("inclusion"))
+    items = parts.items("path", MAX_PATH)
+    raws = Fields(items, "spent frame: path")
+    return raw, inclusion, tuple(raws.blob("transaction", most=MAX_BYTES) for _ in items)
 
 
 def read_vote(body: Any) -> bytes:

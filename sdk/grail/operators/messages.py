@@ -27,6 +27,9 @@ from grail.types import BlockHash, OutPoint, Txid, XOnlyKey
 Family = NewType("Family", bytes)
 """F(T), 32 bytes: what a vote is for. Transactions that differ in their change alone share it."""
 
+FIRST_EPOCH = 1
+"""The epoch of every instance. No instance was ever granted another one (ROUNDS.md, rule 6)."""
+
 MAX_OPERATORS = 64
 """Far above the sixteen of a roster; bounds what a message may carry."""
 
@@ -275,6 +278,10 @@ class Message:
                 raise SignatureInvalid(f"{self.KIND}: made for another {name}")
         if head.sender >= scope.n or len(head.v) != scope.n:
             raise SignatureInvalid(f"{self.KIND}: sender {head.sender} is not in the roster")
+        # One operator's word must not stop another: an epoch counts once it was granted, and
+        # grants do not exist yet.
+        if any(epoch != FIRST_EPOCH for epoch in head.v):
+            raise SignatureInvalid(f"{self.KIND}: V names an epoch that nobody was granted")
         schnorr.verify(scope.keys[head.sender], self.digest(), self.signature)
 
 

@@ -20,6 +20,7 @@ from grail.crypto import schnorr
 from grail.crypto.schnorr import KeyPair
 from grail.errors import Refused
 from grail.operators.certificates import Proposal, blocker, check_decision, check_promises
+from grail.operators.memory import Memory
 from grail.operators.messages import Open, Promise, Vote
 from grail.operators.rounds import Acceptor
 from grail.types import XOnlyKey
@@ -52,7 +53,7 @@ class State:
             places = tuple(
                 sorted(
                     (o.serialize(), place.promised, place.vote)
-                    for o, place in acceptor._outpoints.items()
+                    for o, place in acceptor.memory.outpoints.items()
                 )
             )
             per.append((places, mine))
@@ -76,8 +77,10 @@ class State:
 def fork(acceptor: Acceptor) -> Acceptor:
     """The same memory, to go on from apart; scope, key and messages are never changed."""
     made = copy.copy(acceptor)
-    made._outpoints = {o: copy.copy(place) for o, place in acceptor._outpoints.items()}
-    made._known = {f: copy.copy(known) for f, known in acceptor._known.items()}
+    made.memory = Memory(
+        {o: copy.copy(place) for o, place in acceptor.memory.outpoints.items()},
+        {f: copy.copy(known) for f, known in acceptor.memory.known.items()},
+    )
     return made
 
 

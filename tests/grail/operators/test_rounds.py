@@ -12,6 +12,7 @@ from grail.errors import InvalidInput, Refused
 from grail.operators.certificates import Decision, Proposal
 from grail.operators.messages import Open, Promise, Report, Standing, Vote
 from grail.operators.rounds import Acceptor
+from grail.operators.spent import SpentLog
 
 A, B, C = proposal("A", "a"), proposal("B", "a"), proposal("C", "ab")
 LATER = replace(TIP, height=TIP.height + 1, work=TIP.work + 2)
@@ -291,42 +292,26 @@ def test_S3_no_flag_or_claim_replaces_a_certificate():
     assert shared.quorum == 12
 
 
-def test_an_instance_that_was_replaced_stops_voting():
+@pytest.mark.parametrize("epoch", [0, 2, 2**32 - 1])
+def test_K1_nobodys_word_replaces_an_instance(epoch):
+    """Without grants no epoch but the first exists: a message that names one is no message."""
     all_ = acceptors()
+    liar, before = keys(16)[1], all_[0].state_hash()
     by = opened(all_, 1, A)
-    newer = replace(by.head, v=(2, *(1,) * 15))
-    all_[0].promise(replace(by, head=newer).signed(keys(16)[1]), A, TIP)
-    for attempt in (
-        lambda: all_[0].vote(B, TIP),
-        lambda: all_[0].open(16, A, TIP),
-        lambda: all_[0].promise(by, A, TIP),
-    ):
-        with pytest.raises(Refused, match="InstanceReplaced"):
-            attempt()
-
-
-def test_what_is_spent_is_forgotten_whole():
-    all_ = acceptors()
-    one = all_[0]
-    one.vote(C, TIP)
-    one.forget(C.outpoints[:1])
-    in_the_way(one, one.vote(A, TIP), one.state_hash())
-    one.forget(C.outpoints)
-    assert one.body(C.family) is None
-    assert isinstance(one.vote(A, TIP), Vote)
-
-
-def test_S33_bodies_are_kept_up_to_a_cap_and_the_oldest_go(monkeypatch):
-    """What decides stays; a body that is gone is served by the others that hold it."""
-    monkeypatch.setattr("grail.operators.rounds.MAX_BODIES", 12)
-    one, other = acceptors()[0], proposal("other", "z")
-    one.vote(A, TIP)
-    one.vote(other, TIP)
-    standing = in_the_way(one, one.vote(B, TIP), one.state_hash())
-    assert (standing.rule, standing.family, standing.body) == ("RivalVoted", A.family, b"")
-    told = one.body(other.family)
-    assert told is not None
-    assert told.body == other.body
+    false = replace(by.head, v=(epoch, *(1,) * 15))
+    with pytest.raises(Refused, match="NotOpened"):
+        all_[0].promise(replace(by, head=false).signed(liar), A, TIP)
+    given = promised(all_[1:], by, A)
+    lie = replace(given[0], head=replace(given[0].head, v=false.v)).signed(liar)
+    with pytest.raises(Refused, match="NotPromised"):
+        all_[0].ballot([lie, *given[1:]], A, TIP)
+    assert all_[0].state_hash() == before
+    votes = balloted(all_[1:], given, A)
+    lie_ = replace(votes[0], head=replace(votes[0].head, v=false.v)).signed(liar)
+    with pytest.raises(Refused, match="NotDecided"):
+        all_[0].decide([lie_, *votes[1:]], A)
+    assert all_[0].state_hash() == before
+    assert isinstance(all_[0].vote(B, TIP), Vote)
 
 
 def test_one_family_has_one_set_of_outpoints():
@@ -337,8 +322,9 @@ def test_one_family_has_one_set_of_outpoints():
 
 
 def test_an_acceptor_of_a_stranger_is_refused():
+    stranger = next(pair for pair in keys(16) if pair not in keys(4))
     with pytest.raises(InvalidInput, match="not in the roster"):
-        Acceptor(scope(4, 3), keys(16)[15] if keys(16)[15] not in keys(4) else keys(16)[0])
+        Acceptor(scope(4, 3), stranger, SpentLog(lambda _: 0, 1, 6))
 
 
 def test_D6_the_key_is_in_no_text():
