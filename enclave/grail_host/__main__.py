@@ -20,6 +20,7 @@ from grail.operators.configuration import Configuration
 from grail.operators.transport import Host
 from grail_host.api import Api
 from grail_host.application import application
+from grail_host.conflicts import Conflicts
 from grail_host.deadline import Deadline
 from grail_host.finisher import Finisher
 from grail_host.follower import Follower
@@ -44,6 +45,7 @@ def build(settings: Settings) -> Starlette:
     node = Node(settings.node.url, settings.node.cookie)
     link = Link(Path(settings.socket))
     follower = Follower(node, link)
+    conflicts = Conflicts(node, link, follower, configuration.network)
     finisher = Finisher(
         node,
         link,
@@ -55,17 +57,18 @@ def build(settings: Settings) -> Starlette:
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        following = asyncio.create_task(follower.run())
+        tasks = [asyncio.create_task(each.run()) for each in (follower, conflicts)]
         try:
             yield
         finally:
-            following.cancel()
-            await asyncio.gather(following, return_exceptions=True)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             await finisher.aclose()
             await link.aclose()
             await node.aclose()
 
-    api = Api(link, follower, Prechecks(node), quota, finisher)
+    api = Api(link, conflicts, Prechecks(node), quota, finisher)
     return application(
         api.endpoints(),
         port=settings.port,

@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 from starlette.requests import ClientDisconnect, Request
@@ -18,8 +19,8 @@ from starlette.responses import Response
 from grail.errors import DecodeError, GrailError, InvalidInput, Refused, TooLarge, Unavailable
 from grail.operators import frames
 from grail.operators.frames import MAX_FRAME, Frame, Reply, Status
+from grail_host.conflicts import Conflicts
 from grail_host.finisher import Finisher
-from grail_host.follower import Follower
 from grail_host.holds import Holds
 from grail_host.link import Link
 from grail_host.prechecks import Prechecks
@@ -45,8 +46,18 @@ SUMMARIES = {
     frames.BALLOT: "Vote in a ballot, on a certificate of promises.",
     frames.SIGN: "Sign a decided transaction.",
     frames.BODY: "The signing request behind a family.",
+    frames.SPENT: "A spend in a block, and what is dead by it.",
 }
 """The frames that are relayed. Headers are the host's own business."""
+
+REQUESTS: dict[str, Callable[[Any], bytes]] = {
+    frames.VOTE: frames.read_vote,
+    frames.OPEN: lambda body: frames.read_open(body)[1],
+    frames.PROMISE: lambda body: frames.read_promise(body)[1],
+    frames.BALLOT: lambda body: frames.read_ballot(body)[1],
+    frames.SIGN: lambda body: frames.read_sign(body)[1],
+}
+"""Where the signing request stands in each frame that has one."""
 
 CHECKED = (frames.VOTE, frames.OPEN, frames.PROMISE)
 """Frames before which the host looks at its node: they can take a guarded output."""
@@ -84,7 +95,7 @@ class Api:
     """The handlers, over the parts that do the work."""
 
     link: Link
-    follower: Follower
+    conflicts: Conflicts
     prechecks: Prechecks
     quota: Quota
     finisher: Finisher
@@ -158,7 +169,19 @@ class Api:
         answered = await self.link.ask_raw(raw)
         if kind == frames.SIGN and Reply.parse(answered).refusal is None:
             self.finisher.decided(frame)
+        await self._heed(frame, Reply.parse(answered))
         return answered
+
+    async def _heed(self, frame: Frame, reply: Reply) -> None:
+        """Look out for what the enclave voted for now, or holds against this request."""
+        try:
+            if reply.standing is not None and reply.standing.body:
+                await self.conflicts.watch(reply.standing.body, late=True)
+            elif reply.refusal is None and frame.kind in REQUESTS:
+                await self.conflicts.watch(REQUESTS[frame.kind](frame.body))
+        except GrailError as exc:
+            # The answer stands whatever the node says now; the next look tries again.
+            log.warning("spends in blocks: %s", exc)
 
     async def _promised(self, frame: Frame) -> bytes:
         """Hand a promise on when its turn has come, and remember what the enclave promised."""
@@ -169,22 +192,19 @@ class Api:
         spent = self.prechecks.spent(request)
         await self.holds.wait(spent, opened.round)
         answered = await self.link.ask_raw(frame.raw)
-        if Reply.parse(answered).refusal is None:
+        reply = Reply.parse(answered)
+        if reply.refusal is None:
             self.holds.promised(spent, opened.round)
+        await self._heed(frame, reply)
         return answered
 
     async def _look_first(self, frame: Frame) -> None:
         """What cannot be read is relayed as it is: the enclave refuses it, and signs that."""
         try:
-            if frame.kind == frames.VOTE:
-                request = frames.read_vote(frame.body)
-            elif frame.kind == frames.OPEN:
-                _, request = frames.read_open(frame.body)
-            else:
-                _, request, _ = frames.read_promise(frame.body)
+            request = REQUESTS[frame.kind](frame.body)
         except InvalidInput:
             return
-        await self.follower.sync()
+        await self.conflicts.look()
         await self.prechecks.check(request)
 
     async def _body(self, request: Request) -> bytes:

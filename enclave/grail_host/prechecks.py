@@ -1,8 +1,8 @@
-"""What a host looks at on its own node before its enclave votes: the inputs of others.
+"""What a host looks at on its own node before its enclave votes: inputs, and others' witnesses.
 
 A vote for a transaction that can never confirm would hold its guarded outputs for nothing, so every
-other input must be unspent and its witness valid. This affects liveness only: whoever goes round
-it gains no signature (PROTOCOL.md section 12).
+input must be unspent, and the witness of each that the quorum does not sign be valid. This affects
+liveness only: whoever goes round it gains no signature (PROTOCOL.md section 12).
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from grail.bitcoin.tx import Tx, verify_input
 from grail.errors import Incorrect, InvalidInput, NodeError, Refused
 from grail.operators.evidence import SigningRequest
 from grail.operators.signing_job import spent_outputs
-from grail.types import OutPoint
+from grail.types import OutPoint, Txid
 
 REMEMBERED = 64
 """Requests whose witnesses were found valid: promises and ballots carry the same bytes again."""
 
 
 class Prechecks:
-    """Checks a signing request's other inputs against the node."""
+    """Checks a signing request's inputs against the node."""
 
     def __init__(self, node: Node) -> None:
         self._node = node
@@ -48,31 +48,45 @@ class Prechecks:
 
     async def _unspent(self, tx: Tx) -> None:
         for txin in tx.inputs:
-            if not txin.witness:
+            if await self._node.gettxout(txin.outpoint) is not None:
                 continue
-            if await self._node.gettxout(txin.outpoint) is None:
-                if await self._published(tx):
-                    return
-                raise Refused(
-                    "InputSpent",
-                    f"the node does not know {txin.outpoint} as unspent",
-                    got="spent or unknown",
-                    expected="an unspent output, confirmed or in the mempool",
-                )
+            # A rival in the mempool may still lose: which one holds a guarded output is for the
+            # enclave to say, and it names the winner. One in a block has won.
+            if not txin.witness and not await self._spent_in_block(txin.outpoint):
+                continue
+            if await self._published(tx):
+                return
+            raise Refused(
+                "InputSpent",
+                f"the node does not know {txin.outpoint} as unspent",
+                got="spent or unknown",
+                expected="an unspent output, confirmed or in the mempool",
+            )
 
-    async def _published(self, tx: Tx) -> bool:
-        """Whether the inputs are spent by this very transaction, waiting or just confirmed."""
+    async def _spent_in_block(self, outpoint: OutPoint) -> bool:
+        """Whether an output is spent for good, or was never there."""
+        if await self._node.gettxout(outpoint, mempool=False) is not None:
+            return False
+        return not await self._waits(outpoint.txid)
+
+    async def _waits(self, txid: Txid) -> bool:
+        """Whether a transaction is in the mempool."""
         try:
-            await self._node.getmempoolentry(tx.txid)
+            await self._node.getmempoolentry(txid)
         except NodeError as exc:
             if exc.code != NOT_FOUND:
                 raise
-            outpoints = [tx.outpoint(index) for index in range(len(tx.outputs))]
-            for outpoint in outpoints:
-                if await self._node.gettxout(outpoint) is not None:
-                    return True
             return False
         return True
+
+    async def _published(self, tx: Tx) -> bool:
+        """Whether the inputs are spent by this very transaction, waiting or just confirmed."""
+        if await self._waits(tx.txid):
+            return True
+        for index in range(len(tx.outputs)):
+            if await self._node.gettxout(tx.outpoint(index)) is not None:
+                return True
+        return False
 
 
 def witnessed(request: bytes) -> Tx | None:

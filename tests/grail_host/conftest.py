@@ -24,6 +24,7 @@ from grail_enclave.enclave import Enclave
 from grail_enclave.serve import Server
 from grail_host.api import Api
 from grail_host.application import application
+from grail_host.conflicts import Conflicts
 from grail_host.finisher import Connect, Finisher
 from grail_host.follower import Follower
 from grail_host.link import Link
@@ -40,6 +41,7 @@ class FakeNode:
 
     world: World
     spent: set[OutPoint] = field(default_factory=set)
+    waiting: set[OutPoint] = field(default_factory=set)
     mempool: dict[str, str] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
     down: bool = False
@@ -90,10 +92,16 @@ class FakeNode:
             **({"previousblockhash": str(header.previous)} if height else {}),
         }
 
-    def _gettxout(self, txid: str, vout: int, _mempool: bool) -> Any:
+    def _getblock(self, block: str, _verbosity: int) -> Any:
+        found = {str(b.header.hash): b for b in self.world.chain.blocks}[block]
+        return {"tx": [{"hex": tx.serialize().hex()} for tx in found.txs]}
+
+    def _gettxout(self, txid: str, vout: int, mempool: bool) -> Any:
         outpoint = OutPoint.from_text(f"{txid}:{vout}")
         tx = self.world.transactions.get(outpoint.txid)
         if tx is None or outpoint in self.spent or vout >= len(tx.outputs):
+            return None
+        if mempool and outpoint in self.waiting:
             return None
         out = tx.outputs[vout]
         return {
@@ -129,6 +137,7 @@ class Running:
     enclave: Enclave
     node: FakeNode
     follower: Follower
+    conflicts: Conflicts
     finisher: Finisher
     link: Link
     socket: Path
@@ -179,12 +188,13 @@ async def running(
     node = Node("http://127.0.0.1:1", cookie, transport=httpx.MockTransport(fake.handle))
     link = Link(socket, seconds=5)
     follower = Follower(node, link)
+    conflicts = Conflicts(node, link, follower, world.network)
     finisher = Finisher(node, link, world.network, peers, patience=0.01, connect=connect)
-    api = Api(link, follower, Prechecks(node), quota or Quota(1_000, 10**9), finisher)
+    api = Api(link, conflicts, Prechecks(node), quota or Quota(1_000, 10**9), finisher)
     app = application(api.endpoints(), port=PORT, token=TOKEN, version="0.0.0")
     async with served(socket, enclave):
         try:
-            yield Running(app, enclave, fake, follower, finisher, link, socket)
+            yield Running(app, enclave, fake, follower, conflicts, finisher, link, socket)
         finally:
             await finisher.aclose()
             await link.aclose()

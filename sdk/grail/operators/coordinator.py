@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 
-from grail.errors import DecodeError, Refused, SignatureInvalid
+from grail.errors import DecodeError, QuorumNotReached, Refused, SignatureInvalid
 from grail.operators import frames
 from grail.operators.asking import Operators
 from grail.operators.certificates import Decision, Proposal, blocker, check_decision
@@ -77,9 +77,20 @@ class Coordinator:
         """D(F) for this proposal.
 
         Raises `Refused` OutpointTaken, with the winner's txid as `got`, when another transaction
-        took an outpoint, and `QuorumNotReached` when too few operators answer or agree.
+        took an outpoint, InputSpent when a block holds a spend of an input, and `QuorumNotReached`
+        when too few operators answer or agree.
         """
         self._bodies[proposal.family] = proposal
+        try:
+            return await self._decide(proposal)
+        except QuorumNotReached as exc:
+            if exc.rule != "InputSpent":
+                raise
+            # No use in asking again, unlike for a quorum that was not there.
+            hint = "build the transaction again on outputs that are unspent"
+            raise Refused(exc.rule, exc.detail, hint=hint) from exc
+
+    async def _decide(self, proposal: Proposal) -> Decision:
         first = await self._fast(proposal)
         if isinstance(first, Decision):
             return first
@@ -87,15 +98,7 @@ class Coordinator:
             return await self._settle(first, proposal)
         if first.contested:
             return await self._contest(proposal, first.above)
-        failure = self.operators.report.failure("voted", first.alive, self._quorum)
-        if failure.rule == "InputSpent":
-            # No use in asking again, unlike for a quorum that was not there.
-            raise Refused(
-                failure.rule,
-                failure.detail,
-                hint="build the transaction again on outputs that are unspent",
-            ) from failure
-        raise failure
+        raise self.operators.report.failure("voted", first.alive, self._quorum)
 
     # a: the fast ballot
 
