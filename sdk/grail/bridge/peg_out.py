@@ -64,7 +64,7 @@ def draft_peg_out(
     if burn <= 0:
         raise InvalidInput(f"burn of {burn} units, expected more than 0")
     token = context.zkbtc.token
-    mine = select_units(purse.coins, token, burn)
+    mine = select_units(purse.coins, token, burn, purse.waiting)
     taken = select_vault(vault, burn)
     left = sum(coin.sats for coin in taken) - burn
 
@@ -77,10 +77,11 @@ def draft_peg_out(
         kept = draft.keep_rest(purse.keep_at, CARRIER, {token: -burn})
         carriers = sum(coin.sats for coin in mine) - (0 if kept is None else CARRIER)
         payout = burn + carriers - fee
-        if payout < script.dust_limit(pay_to):
+        least = script.dust_limit(pay_to)
+        if payout < least:
             raise InvalidInput(
-                f"burning {burn} units pays {payout} sats after the fee of {fee}",
-                hint="burn more at once",
+                f"burning {burn} units pays {payout} sats, expected at least {least} after the fee",
+                hint="burn more at once: a peg-out's fee is some 2,000 sats",
             )
         draft.pay(pay_to, payout)
         draft.act(Act(context.zkbtc, app, SETTLE))

@@ -33,7 +33,12 @@ def recover(
         raise InvalidInput(f"{coin.outpoint} is not this deposit")
     refuse_burn([coin], burn=False)
     first = recoverable_at(deposit, coin)
-    if first is None or context.height < first:
+    if first is None:
+        raise InvalidInput(
+            f"the deposit is not confirmed; it can be taken back {deposit.delay} blocks after that",
+            hint="wait for a block; on a devnet: net.mine(), or `grail devnet mine`",
+        )
+    if context.height < first:
         raise InvalidInput(
             f"the deposit can be taken back from height {first}, now {context.height}",
             hint="the operators may serve it until 36 blocks before",

@@ -26,6 +26,7 @@ from grail.charms.app import Contract
 from grail.connection.receipt import Receipt
 from grail.connection.unfinished import Unfinished, UnfinishedFolder
 from grail.draft.assembled import Assembled, Context
+from grail.draft.draft import Purse
 from grail.errors import Incorrect, InvalidInput, NodeError, QuorumNotReached, Refused
 from grail.operators import evidence
 from grail.operators.asking import Limits
@@ -171,6 +172,14 @@ class Session:
         height = self.ledger.height + 1
         return [c for c in self.ledger.coins(script) if c.spendable(height, unconfirmed=False)]
 
+    def purse(self, script: bytes, *, unconfirmed: bool = False) -> Purse:
+        """What the owner of a script can pay with; `unconfirmed` for what needs no operator."""
+        height = self.ledger.height + 1
+        held = self.ledger.coins(script)
+        coins = [c for c in held if c.spendable(height, unconfirmed=unconfirmed)]
+        waiting = [c for c in held if not c.spendable(height, unconfirmed=unconfirmed)]
+        return Purse(coins, script, self.rate, waiting)
+
     def vault(self) -> list[Coin]:
         """The vault's coins: plain outputs at zkBTC's guarded addresses."""
         found: list[Coin] = []
@@ -253,7 +262,9 @@ class Session:
             collected = await self.sign(job.request)
         except QuorumNotReached as exc:
             self.unfinished.keep(job)
-            exc.hint = exc.hint or "ask for it again with retry(): it may still complete"
+            exc.hint = exc.hint or (
+                "it may still complete: ask for it again with wallet.retry(), or `grail retry`"
+            )
             raise
         except Refused:
             self.unfinished.drop(txid)  # another took its place: it can never complete

@@ -17,7 +17,6 @@ from grail.charms.app import App, Contract
 from grail.connection.display import Cell
 from grail.connection.receipt import Receipt
 from grail.connection.session import Session, Step
-from grail.draft.draft import Purse
 from grail.errors import InvalidInput, NodeError, QuorumNotReached, Refused
 from grail.exchange.pool import PoolPort, draft_move, swapping
 from grail.types import OutPoint
@@ -72,6 +71,11 @@ class SwapReceipt(Receipt):
 
 def pool_port(session: Session, contract: Contract) -> PoolPort:
     """The pool's newest output, unconfirmed ones included. Raises `InvalidInput`."""
+    if contract.vk != session.apps.pool.vk:
+        raise InvalidInput(
+            f"{contract} is no constant-product pool",
+            hint="name one: a pool's name here, or identity/vk as its creation printed it",
+        )
     guards = {
         session.context().guard(contract, roster).script_pubkey
         for roster in session.ledger.record.rosters
@@ -80,7 +84,7 @@ def pool_port(session: Session, contract: Contract) -> PoolPort:
     if len(found) != 1:
         raise InvalidInput(
             f"{len(found)} outputs hold the pool {contract}, expected one",
-            hint="is it confirmed, and of this network?",
+            hint="was it created on this network?",
         )
     return PoolPort.read(contract, found[0])
 
@@ -145,8 +149,8 @@ class _Swap:
         return None
 
     async def _on(self, pool: PoolPort, taken: int) -> SwapReceipt:
-        session, script = self.session, self.account.script
-        purse = Purse(session.usable(script), script, session.rate)
+        session = self.session
+        purse = session.purse(self.account.script)
         move = swapping(pool, self.intent.give, self.intent.amount, out=taken)
         built = draft_move(session.context(), session.apps.pool, pool, purse, move)
         receipt = await session.complete(
@@ -171,9 +175,10 @@ class _Swap:
         if intent.deadline is not None and height > intent.deadline:
             raise Refused(
                 "StaleTip",
-                "the swap's deadline has passed",
+                f"got height {height} for the next block, expected at most {intent.deadline}",
                 got=f"height {height}",
                 expected=f"at most {intent.deadline}",
+                hint="state a later deadline, or none",
             )
         if taken < intent.least:
             by = ""

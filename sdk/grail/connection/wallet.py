@@ -78,6 +78,16 @@ class Holdings(Shown):
             "unconfirmed": self.balance.unconfirmed,
             "tokens": {str(app): amount for app, amount in self.balance.tokens.items()},
             "nfts": {str(app): count for app, count in self.balance.nfts.items()},
+            "names": {str(app): label for app, label in self.labels.items()},
+        }
+
+    def held(self) -> dict[str, int]:
+        """Sats, sats under charms, and units by the token's name."""
+        held = {**self.balance.tokens, **self.balance.nfts}
+        return {
+            "sats": self.balance.sats,
+            "sats under charms": self.balance.carriers,
+            **{self.labels[app]: amount for app, amount in held.items()},
         }
 
     def _title(self) -> str:
@@ -87,12 +97,10 @@ class Holdings(Shown):
         return ("what", "amount")
 
     def _rows(self) -> Sequence[Sequence[Cell]]:
-        held = {**self.balance.tokens, **self.balance.nfts}
-        return [
-            ("sats", self.balance.sats),
-            ("sats under charms", self.balance.carriers),
-            *((self.labels[app], amount) for app, amount in held.items()),
-        ]
+        rows: list[Sequence[Cell]] = list(self.held().items())
+        if self.balance.unconfirmed:
+            rows.append(("sats in no block yet", self.balance.unconfirmed))
+        return rows
 
 
 @dataclass(frozen=True, repr=False)
@@ -146,13 +154,7 @@ class AsyncWallet:
     async def _purse(self, *, unconfirmed: bool = False) -> Purse:
         """Its coins; unconfirmed ones for what needs no operator."""
         await self.session.refresh()
-        height = self.session.ledger.height + 1
-        coins = [
-            coin
-            for coin in self.session.ledger.coins(self.script)
-            if coin.spendable(height, unconfirmed=unconfirmed)
-        ]
-        return Purse(coins, self.script, self.session.rate)
+        return self.session.purse(self.script, unconfirmed=unconfirmed)
 
     async def _complete(self, what: str, built: Assembled) -> Receipt:
         with showing(what, STEPS, shown=self._shown) as step:
@@ -237,7 +239,8 @@ class AsyncWallet:
         if depth < session.network.k:
             raise InvalidInput(
                 f"the deposit has {depth} confirmations, expected {session.network.k}",
-                hint="wait for blocks; on a devnet: mine(6)",
+                hint=f"wait for blocks; on a devnet: net.mine({session.network.k - depth}), or "
+                f"`grail devnet mine {session.network.k - depth}`",
             )
         built = draft_peg_in(
             session.context(), session.apps.zkbtc, pending.deposit, coin, session.rate

@@ -38,11 +38,15 @@ class Payment:
 
 @dataclass(frozen=True)
 class Purse:
-    """Who pays and who gets what is left: coins to choose from, a script, a fee rate in sat/vB."""
+    """Who pays and who gets what is left: coins to choose from, a script, a fee rate in sat/vB.
+
+    `waiting` are coins of the same owner that cannot be spent yet: errors tell of them.
+    """
 
     coins: Sequence[Coin]
     keep_at: bytes
     rate: int
+    waiting: Sequence[Coin] = ()
 
 
 class Draft:
@@ -185,13 +189,15 @@ class Draft:
         dust = script.dust_limit(change_to)
         self.change = Payment(change_to, dust)
         if not self.spends:
-            self.spend(*select_sats(free, 1, 58 * rate))
+            # what is paid out is asked for, so that an error tells the whole of what is missing
+            paid = sum(payment.sats for payment in self.payments)
+            self.spend(select_sats(free, max(paid, 1), 58 * rate, purse.waiting)[0])
             free = [coin for coin in free if coin is not self.spends[0].coin]
         trial = self.assemble()
         need = rate * trial.vsize - trial.fee
         if need > 0:
             # a taproot key-path input takes 57.5 virtual bytes
-            self.spend(*select_sats(free, need, 58 * rate))
+            self.spend(*select_sats(free, need, 58 * rate, purse.waiting))
             trial = self.assemble()
         left = trial.fee - rate * trial.vsize
         if left >= 0:
@@ -201,7 +207,10 @@ class Draft:
         trial = self.assemble()
         if trial.fee < rate * trial.vsize:
             missing = rate * trial.vsize - trial.fee
-            raise InsufficientFunds(f"{missing} sats are missing for outputs and fee")
+            raise InsufficientFunds(
+                f"{missing} more plain sats are needed for the outputs and the fee",
+                hint="get more; on a devnet: ask the faucet",
+            )
 
     # ---- the whole
 

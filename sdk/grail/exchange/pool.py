@@ -75,15 +75,15 @@ def charms_of(
     return {contract.nft: state.charm(), asset_a: state.a, asset_b: state.b}
 
 
-def _spend_units(draft: Draft, coins: Sequence[Coin], wanted: Mapping[App, int]) -> None:
+def _spend_units(draft: Draft, purse: Purse, wanted: Mapping[App, int]) -> None:
     """Spend coins that hold the wanted units; a coin that holds two tokens serves both."""
-    mine = {coin.outpoint for coin in coins}
+    mine = {coin.outpoint for coin in purse.coins}
     for app, amount in wanted.items():
         taken = [spent.coin for spent in draft.spends if spent.coin.outpoint in mine]
         have = sum(coin.units(app) for coin in taken)
         if have < amount:
-            free = [coin for coin in coins if coin not in taken]
-            draft.spend(*select_units(free, app, amount - have))
+            free = [coin for coin in purse.coins if coin not in taken]
+            draft.spend(*select_units(free, app, amount - have, purse.waiting))
 
 
 def draft_create(
@@ -104,7 +104,7 @@ def draft_create(
     contract = Contract(identity_of(first.outpoint), app.vk)
     draft = Draft(context)
     draft.spend(first)
-    _spend_units(draft, purse.coins, {asset_a: a, asset_b: b})
+    _spend_units(draft, purse, {asset_a: a, asset_b: b})
     draft.pay_guard(contract, CARRIER, charms_of(contract, quote.after, asset_a, asset_b))
     draft.keep_rest(purse.keep_at, CARRIER, {contract.token: quote.shares})
     draft.act(Act(contract, app, rules.CREATE))
@@ -132,7 +132,7 @@ def draft_move(
     """
     draft = Draft(context)
     draft.spend_guarded(pool.contract, pool.coin)
-    _spend_units(draft, purse.coins, move.wanted)
+    _spend_units(draft, purse, move.wanted)
     draft.pay_guard(pool.contract, pool.coin.sats, pool.charms(move.after))
     shares = move.after.lp - pool.state.lp
     draft.keep_rest(purse.keep_at, CARRIER, {pool.contract.token: shares})

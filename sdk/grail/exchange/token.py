@@ -29,7 +29,7 @@ def draft_transfer(
     if amount <= 0:
         raise InvalidInput(f"transfer of {amount} units, expected more than 0")
     draft = Draft(context)
-    draft.spend(*select_units(purse.coins, app, amount))
+    draft.spend(*select_units(purse.coins, app, amount, purse.waiting))
     draft.pay(to, CARRIER, {app: amount})
     draft.keep_rest(purse.keep_at, CARRIER)
     draft.fund(purse)

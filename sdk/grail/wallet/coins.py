@@ -15,6 +15,9 @@ from grail.charms.app import App
 from grail.errors import InsufficientFunds, WouldBurn
 from grail.types import OutPoint, TxOut
 
+WAIT = "wait for a block; on a devnet: net.mine(), or `grail devnet mine`"
+"""What to do when coins are there and only not confirmed yet."""
+
 
 @dataclass(frozen=True)
 class Coin:
@@ -57,11 +60,14 @@ def plain(coins: Iterable[Coin]) -> list[Coin]:
     return sorted((c for c in coins if not c.charms), key=lambda c: (-c.sats, c.outpoint))
 
 
-def select_sats(coins: Iterable[Coin], need: int, per_input: int) -> list[Coin]:
+def select_sats(
+    coins: Iterable[Coin], need: int, per_input: int, waiting: Iterable[Coin] = ()
+) -> list[Coin]:
     """Plain coins that cover `need` sats and the fee of spending each of them.
 
     Largest first: fewest inputs, so the lowest fee; a coin that costs more to spend than it holds
-    is left out. Raises `InsufficientFunds`.
+    is left out. `waiting` are coins that cannot be spent yet. Raises `InsufficientFunds`, which
+    says whether those would do.
     """
     chosen: list[Coin] = []
     have = 0
@@ -71,17 +77,22 @@ def select_sats(coins: Iterable[Coin], need: int, per_input: int) -> list[Coin]:
         chosen.append(coin)
         have += coin.sats - per_input
     if have < need:
+        later = sum(coin.sats - per_input for coin in plain(waiting) if coin.sats > per_input)
         raise InsufficientFunds(
-            f"got {have} plain sats, expected {need}",
-            hint="ask the faucet, or wait until unconfirmed coins are in a block",
+            f"{need - have} more plain sats are needed for the outputs and the fee"
+            + _unconfirmed(later),
+            hint=WAIT if have + later >= need else "get more; on a devnet: ask the faucet",
         )
     return chosen
 
 
-def select_units(coins: Iterable[Coin], app: App, need: int) -> list[Coin]:
+def select_units(
+    coins: Iterable[Coin], app: App, need: int, waiting: Iterable[Coin] = ()
+) -> list[Coin]:
     """Coins that hold at least `need` units of a token, the fullest first.
 
-    Raises `InsufficientFunds`.
+    `waiting` are coins that cannot be spent yet. Raises `InsufficientFunds`, which says whether
+    those would do.
     """
     holders = sorted((c for c in coins if c.units(app)), key=lambda c: (-c.units(app), c.outpoint))
     chosen: list[Coin] = []
@@ -92,8 +103,16 @@ def select_units(coins: Iterable[Coin], app: App, need: int) -> list[Coin]:
         chosen.append(coin)
         have += coin.units(app)
     if have < need:
-        raise InsufficientFunds(f"got {have} units of {app}, expected {need}")
+        later = sum(coin.units(app) for coin in waiting)
+        raise InsufficientFunds(
+            f"got {have} units of {app}, expected {need}" + _unconfirmed(later),
+            hint=WAIT if have + later >= need else "get more of it first, or ask for less",
+        )
     return chosen
+
+
+def _unconfirmed(later: int) -> str:
+    return f"; {later} more wait for a block" if later else ""
 
 
 def refuse_burn(spent: Iterable[Coin], *, burn: bool) -> None:

@@ -152,5 +152,18 @@ def test_dust_is_refused() -> None:
 def test_missing_sats_are_named() -> None:
     draft = Draft(CONTEXT)
     draft.pay(BOB.script, 20_000)
-    with pytest.raises(InsufficientFunds):
-        draft.fund(Purse([coin(1, 5_000)], ALICE.script, 2))
+    with pytest.raises(InsufficientFunds, match="15116 more plain sats are needed"):
+        draft.fund(Purse([coin(1, 5_000)], ALICE.script, 2))  # the coin's own input costs 116
+
+
+def test_missing_sats_of_an_empty_wallet_are_named() -> None:
+    draft = Draft(CONTEXT)
+    draft.pay(BOB.script, 20_000)
+    with pytest.raises(InsufficientFunds, match="20000 more plain sats are needed"):
+        draft.fund(Purse([], ALICE.script, 2))
+
+
+def test_transfer_tells_of_units_that_wait_for_a_block() -> None:
+    purse = Purse([coin(1, 50_000)], ALICE.script, 2, [coin(2, 1_000, {TOKENS[0]: 40})])
+    with pytest.raises(InsufficientFunds, match="40 more wait for a block"):
+        draft_transfer(CONTEXT, purse, TOKENS[0], 40, to=BOB.script)

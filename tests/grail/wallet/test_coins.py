@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 from grail.charms.app import App
 from grail.errors import InsufficientFunds, WouldBurn
 from grail.types import OutPoint, Txid, TxOut
-from grail.wallet.coins import Balance, Coin, plain, refuse_burn, select_sats, select_units
+from grail.wallet.coins import (
+    WAIT,
+    Balance,
+    Coin,
+    plain,
+    refuse_burn,
+    select_sats,
+    select_units,
+)
 
 ZKBTC = App("t", bytes(32), bytes(range(32)))
 TOKEN = App("t", bytes(31) + b"\x01", bytes(range(32)))
@@ -92,3 +100,30 @@ def test_unconfirmed_coins_are_taken_when_the_quorum_signed_them() -> None:
     assert signed.spendable(10, unconfirmed=False)
     assert not young.spendable(104, unconfirmed=True)
     assert young.spendable(105, unconfirmed=False)
+
+
+def test_missing_units_that_only_wait_for_a_block_are_told_of() -> None:
+    have, later = [coin(1_000, {ZKBTC: 5}, 1)], [coin(1_000, {ZKBTC: 7, TOKEN: 9}, 2)]
+    with pytest.raises(InsufficientFunds) as caught:
+        select_units(have, ZKBTC, 12, later)
+    assert str(caught.value) == f"got 5 units of {ZKBTC}, expected 12; 7 more wait for a block"
+    assert caught.value.hint == WAIT
+    with pytest.raises(InsufficientFunds, match="7 more wait for a block") as caught:
+        select_units(have, ZKBTC, 13, later)
+    assert caught.value.hint == "get more of it first, or ask for less"
+    with pytest.raises(InsufficientFunds) as caught:
+        select_units(have, ZKBTC, 13)
+    assert "wait" not in str(caught.value) + caught.value.hint
+
+
+def test_missing_sats_that_only_wait_for_a_block_are_told_of() -> None:
+    have = [coin(1_000, number=1)]
+    later = [coin(2_000, number=2), coin(9_000, {TOKEN: 1}, 3), coin(50, number=4)]
+    with pytest.raises(InsufficientFunds) as caught:
+        select_sats(have, 2_800, 100, later)  # 900 and 1,900 are left after each input's fee
+    assert str(caught.value).startswith("1900 more plain sats are needed")
+    assert str(caught.value).endswith("; 1900 more wait for a block")
+    assert caught.value.hint == WAIT
+    with pytest.raises(InsufficientFunds) as caught:
+        select_sats(have, 2_801, 100, later)
+    assert caught.value.hint == "get more; on a devnet: ask the faucet"
