@@ -18,7 +18,14 @@ from grail.connection.connection import Connection, Wallet, connect
 from grail.connection.swap import pool_port
 from grail.crypto.schnorr import KeyPair
 from grail.draft.draft import Purse
-from grail.errors import Incorrect, InvalidInput, QuorumNotReached, Refused, WouldBurn
+from grail.errors import (
+    Incorrect,
+    InsufficientFunds,
+    InvalidInput,
+    QuorumNotReached,
+    Refused,
+    WouldBurn,
+)
 from grail.exchange.pool import draft_move, swapping
 from grail.operators.asking import Limits
 from grail.types import OutPoint
@@ -320,3 +327,35 @@ def test_verbs_from_the_shell(net: Connection, pool: Contract) -> None:
     assert grail("peg-out", "20000", "--wallet", "dora")["signers"] == 12
     net.mine()
     assert OutPoint.from_text(paid["outpoint"])
+
+
+@pytest.mark.parametrize("name", ["../x", "a/../../b", "", "Alice", "/tmp/x"])
+def test_D22_wallet_names_stay_in_their_folder(net: Connection, name: str) -> None:
+    before = sorted(net.session.file.folder.rglob("*"))
+    for call in (net.wallet, net.existing):
+        with pytest.raises(InvalidInput, match="wallet name"):
+            call(name)
+    assert sorted(net.session.file.folder.rglob("*")) == before
+
+
+@pytest.mark.usefixtures("pool")
+def test_what_is_no_pool_and_no_transaction_is_said(net: Connection, alice: Wallet) -> None:
+    with pytest.raises(InvalidInput, match="is no constant-product pool"):
+        net.pool("zkBTC")
+    with pytest.raises(InvalidInput, match="is no constant-product pool"):
+        alice.swap(net.token("TOK").contract, net.zkbtc, 100)
+    with pytest.raises(InvalidInput, match="no transaction 00"):
+        net.spell("00" * 32)
+
+
+def test_units_in_no_block_are_told_of_when_the_quorum_needs_them(
+    net: Connection, alice: Wallet, pool: Contract
+) -> None:
+    carol = net.wallet("carol")
+    net.faucet(carol, 100_000)
+    alice.transfer(net.zkbtc, 1_000, carol)
+    with pytest.raises(InsufficientFunds, match="1000 more wait for a block") as caught:
+        carol.swap(pool, net.zkbtc, 1_000)
+    assert "wait for a block" in caught.value.hint
+    net.mine()
+    assert carol.swap(pool, net.zkbtc, 1_000).got > 0

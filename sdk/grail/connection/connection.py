@@ -37,7 +37,7 @@ from grail.folders import private_folder
 from grail.network_file import NetworkFile
 from grail.portal import Face, Portal, blocking
 from grail.types import Txid
-from grail.wallet.account import Account
+from grail.wallet.account import Account, check_name
 
 POLL_SECONDS = 0.05
 
@@ -120,6 +120,7 @@ class Connection:
     def wallet(self, name: str) -> Wallet:
         """The wallet of this name; made, with a fresh key, when there is none."""
         if name not in self._wallets:
+            check_name(name)  # before it becomes part of a path
             path = self._folder / f"{name}.json"
             chain = self.session.network.chain
             account = Account.load(path, chain) if path.exists() else Account.create(path, chain)
@@ -128,10 +129,11 @@ class Connection:
 
     def existing(self, name: str) -> Wallet:
         """The wallet of this name. Raises `InvalidInput` when there is none."""
+        check_name(name)
         if not (self._folder / f"{name}.json").exists():
             raise InvalidInput(
-                f"no wallet is called {name[:40]!r} here",
-                hint=f"make it: grail address --wallet {name[:40]}",
+                f"no wallet is called {name!r} here",
+                hint=f"make it: grail address --wallet {name}",
             )
         return self.wallet(name)
 
@@ -181,7 +183,7 @@ class Connection:
             return which.contract
         if which.count("/") == 1:
             return Contract.from_text(which)
-        return self.labels.find(which).contract
+        return self.labels.find(which, "pool").contract
 
     def spell(self, txid: Txid | str) -> SpellView:
         """What a transaction does to charms, and whether the rules hold."""

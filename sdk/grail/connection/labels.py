@@ -31,11 +31,15 @@ class Labels:
     def give(self, name: str, app: App) -> None:
         """Call an app by a name from now on. Raises `InvalidInput` when the name is taken."""
         if not NAME.fullmatch(name):
-            raise InvalidInput(f"token name: got {name[:40]!r}", hint="use 1 to 16 letters, digits")
+            raise InvalidInput(
+                f"name: got {name[:40]!r}", hint="use 1 to 16 letters, digits, dots, dashes"
+            )
         # upper and lower case are one name, as `find` takes them
         taken = {known.lower(): held for known, held in self._apps.items()}
         if taken.get(name.lower(), app) != app:
-            raise InvalidInput(f"the name {name!r} means another token already")
+            raise InvalidInput(
+                f"the name {name!r} means another token already", hint="choose another name"
+            )
         self._apps[name] = app
         listed = {n: str(a) for n, a in self._apps.items() if a != self._zkbtc}
         write_private(self._path, json.dumps(listed, indent=1).encode())
@@ -50,13 +54,23 @@ class Labels:
                 return f"{app.tag} of {name}"
         return str(app)
 
-    def find(self, text: str) -> App:
-        """The app of this name, or of the text `tag/identity/vk`. Raises `InvalidInput`."""
+    def find(self, text: str, kind: str = "token") -> App:
+        """The app of this name, or of the text `tag/identity/vk`. Raises `InvalidInput`.
+
+        `kind` is what the caller looks for, for the error.
+        """
         for name, app in self._apps.items():
             if name.lower() == text.lower():
                 return app
         if "/" in text:
             return App.from_text(text)
         raise InvalidInput(
-            f"no token is called {text[:40]!r} here", hint=f"known: {', '.join(self._apps)}"
+            f"no {kind} is called {text[:40]!r} here",
+            hint=f"names here: {', '.join(self._apps)}; without a name, paste its text whole",
         )
+
+    def named(self, text: str) -> str:
+        """A text with apps and contracts by the names that they have here."""
+        for name, app in self._apps.items():
+            text = text.replace(str(app), name).replace(str(app.contract), name)
+        return text

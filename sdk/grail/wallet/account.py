@@ -28,6 +28,15 @@ NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 _FORMAT = 1
 
 
+def check_name(name: str) -> None:
+    """Raise `InvalidInput` unless a wallet can have this name, which is also its file's."""
+    if not NAME.fullmatch(name):
+        raise InvalidInput(
+            f"wallet name: got {name[:40]!r}",
+            hint="use 1 to 32 of a-z, 0-9, dash and underscore",
+        )
+
+
 class Account:
     """One key and the address it owns.
 
@@ -38,11 +47,7 @@ class Account:
     __slots__ = ("_key", "chain", "name", "script")
 
     def __init__(self, name: str, key: KeyPair, chain: Chain) -> None:
-        if not NAME.fullmatch(name):
-            raise InvalidInput(
-                f"wallet name: got {name[:40]!r}",
-                hint="use 1 to 32 of a-z, 0-9, dash and underscore",
-            )
+        check_name(name)
         self.name = name
         self.chain = chain
         self._key = key

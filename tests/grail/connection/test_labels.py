@@ -58,3 +58,14 @@ def test_unknown_name_says_what_is_known(labels: Labels) -> None:
 def test_app_is_found_by_its_tag(labels: Labels) -> None:
     other = App("n", ZKBTC.identity, ZKBTC.vk)
     assert labels.show(other) == "n of zkBTC"
+
+
+def test_unknown_pool_is_called_a_pool(labels: Labels) -> None:
+    with pytest.raises(InvalidInput, match="no pool is called 'GOLD'"):
+        labels.find("GOLD", "pool")
+
+
+def test_text_with_apps_and_contracts_gets_their_names(labels: Labels) -> None:
+    labels.give("TOK", TOKEN)
+    text = f"got 5 units of {ZKBTC}, no state of {TOKEN.contract.nft}, not {LOOKALIKE}"
+    assert labels.named(text) == f"got 5 units of zkBTC, no state of n/TOK, not {LOOKALIKE}"
