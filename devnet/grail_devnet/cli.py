@@ -16,15 +16,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from grail.commands.opening import example
 from grail.commands.terminal import Json, emit, note, sats
 
 if TYPE_CHECKING:
     from grail_devnet.devnet import Devnet
     from grail_devnet.status import ProcessStatus, Status
 
-Name = Annotated[str | None, typer.Option("--name", help="Which devnet, where several run.")]
+Name = Annotated[
+    str | None, typer.Option("--name", metavar="NAME", help="Which devnet, where several run.")
+]
 Node = Annotated[
-    str, typer.Argument(help="operator-01 to operator-16, bitcoind, or operator-01/enclave.")
+    str,
+    typer.Argument(
+        metavar="NODE", help="operator-01 to operator-16, bitcoind, or operator-01/enclave."
+    ),
 ]
 
 devnet = typer.Typer(
@@ -37,13 +43,15 @@ def register(app: typer.Typer) -> None:
     app.add_typer(devnet, name="devnet")
 
 
-@devnet.command()
+@devnet.command(epilog=example("devnet up"))
 def up(
     *,
-    name: Annotated[str, typer.Option(help="What to call it.")] = "default",
-    operators: Annotated[int, typer.Option(help="How many operators.")] = 16,
-    quorum: Annotated[int, typer.Option(help="How many must sign.")] = 12,
-    node_port: Annotated[int | None, typer.Option(help="The node's RPC port; else any.")] = None,
+    name: Annotated[str, typer.Option(metavar="NAME", help="What to call it.")] = "default",
+    operators: Annotated[int, typer.Option(metavar="N", help="How many operators.")] = 16,
+    quorum: Annotated[int, typer.Option(metavar="N", help="How many must sign.")] = 12,
+    node_port: Annotated[
+        int | None, typer.Option(metavar="PORT", help="The node's RPC port; else any.")
+    ] = None,
     deploy: Annotated[bool, typer.Option(help="Deploy zkBTC at once.")] = True,
     as_json: Json = False,
 ) -> None:
@@ -81,18 +89,21 @@ def up(
         _show(running.status(), as_json=as_json)
 
 
-@devnet.command()
+@devnet.command(epilog=example("devnet status --json"))
 def status(*, name: Name = None, as_json: Json = False) -> None:
     """Show the node, the operators and their processes."""
     with _attach(name) as running:
         _show(running.status(), as_json=as_json)
 
 
-@devnet.command()
+@devnet.command(epilog=example("devnet logs operator-01 --lines 20"))
 def logs(
     node: Node,
     *,
-    lines: Annotated[int, typer.Option("--lines", "-n", min=1, max=100_000)] = 40,
+    lines: Annotated[
+        int,
+        typer.Option("--lines", "-n", min=1, max=100_000, metavar="N", help="How many lines."),
+    ] = 40,
     name: Name = None,
     as_json: Json = False,
 ) -> None:
@@ -102,24 +113,30 @@ def logs(
     emit({"node": node, "lines": text.splitlines()}, as_json=as_json, text=text)
 
 
-@devnet.command()
+@devnet.command(epilog=example("devnet faucet alice 2000000"))
 def faucet(
-    address: Annotated[str, typer.Argument(help="A regtest address (bcrt1...).")],
-    amount: Annotated[int, typer.Argument(help="Sats.")] = 10_000_000,
+    to: Annotated[
+        str, typer.Argument(metavar="TO", help="A wallet's name, or a regtest address (bcrt1...).")
+    ],
+    amount: Annotated[int, typer.Argument(min=1, metavar="SATS", help="Sats.")] = 10_000_000,
     *,
     name: Name = None,
     as_json: Json = False,
 ) -> None:
-    """Pay regtest coins to an address, confirmed."""
+    """Pay regtest coins to a wallet or an address, confirmed."""
     with _attach(name) as running:
+        address = _address(running, to)
         tx = running.faucet(address, amount)
     value = {"txid": str(tx.txid), "address": address, "sats": amount}
-    emit(value, as_json=as_json, text=f"paid {sats(amount)} to {address} in {tx.txid}")
+    text = f"paid {sats(amount)}, confirmed\nto    {address}\ntxid  {tx.txid}"
+    emit(value, as_json=as_json, text=text)
 
 
-@devnet.command()
+@devnet.command(epilog=example("devnet mine 6"))
 def mine(
-    blocks: Annotated[int, typer.Argument(help="How many.")] = 1,
+    blocks: Annotated[
+        int, typer.Argument(min=1, max=10_000, metavar="BLOCKS", help="How many.")
+    ] = 1,
     *,
     name: Name = None,
     as_json: Json = False,
@@ -132,7 +149,7 @@ def mine(
     emit(value, as_json=as_json, text=f"mined {len(mined)}, height {height}")
 
 
-@devnet.command()
+@devnet.command(epilog=example("devnet kill operator-16"))
 def kill(node: Node, *, name: Name = None, as_json: Json = False) -> None:
     """End an operator without warning. Its key is gone: it cannot come back."""
     with _attach(name) as running:
@@ -140,7 +157,7 @@ def kill(node: Node, *, name: Name = None, as_json: Json = False) -> None:
     emit({"killed": node}, as_json=as_json, text=f"killed {node}")
 
 
-@devnet.command()
+@devnet.command(epilog=example("devnet pause operator-05"))
 def pause(node: Node, *, name: Name = None, as_json: Json = False) -> None:
     """Stop an operator where it stands."""
     with _attach(name) as running:
@@ -148,7 +165,7 @@ def pause(node: Node, *, name: Name = None, as_json: Json = False) -> None:
     emit({"paused": node}, as_json=as_json, text=f"paused {node}")
 
 
-@devnet.command()
+@devnet.command(epilog=example("devnet resume operator-05"))
 def resume(node: Node, *, name: Name = None, as_json: Json = False) -> None:
     """Let a paused or cut operator go on."""
     with _attach(name) as running:
@@ -156,7 +173,7 @@ def resume(node: Node, *, name: Name = None, as_json: Json = False) -> None:
     emit({"resumed": node}, as_json=as_json, text=f"resumed {node}")
 
 
-@devnet.command()
+@devnet.command(epilog=example("devnet cut operator-05"))
 def cut(node: Node, *, name: Name = None, as_json: Json = False) -> None:
     """Take an operator off the network, while its enclave goes on."""
     with _attach(name) as running:
@@ -164,7 +181,7 @@ def cut(node: Node, *, name: Name = None, as_json: Json = False) -> None:
     emit({"cut": node}, as_json=as_json, text=f"cut {node}")
 
 
-@devnet.command()
+@devnet.command(epilog=example("devnet down"))
 def down(*, name: Name = None, as_json: Json = False) -> None:
     """End a network, and whatever one that died has left."""
     from grail.errors import Unavailable
@@ -189,6 +206,22 @@ def _attach(name: str | None) -> Devnet:
     from grail_devnet.devnet import Devnet
 
     return Devnet.attach(name)
+
+
+def _address(running: Devnet, to: str) -> str:
+    """The address of the wallet of this name, or the text itself where it is no name."""
+    from grail.bitcoin.network import REGTEST
+    from grail.errors import InvalidInput
+    from grail.wallet.account import NAME, Account
+
+    if not NAME.fullmatch(to):
+        return to  # every address is longer than a name may be
+    path = running.file.folder / "wallets" / f"{to}.json"
+    if not path.exists():
+        raise InvalidInput(
+            f"no wallet is called {to!r} here", hint=f"make it: grail address --wallet {to}"
+        )
+    return Account.load(path, REGTEST).address
 
 
 def _say(step: str) -> None:

@@ -277,7 +277,10 @@ class ProcessBackend:
     def _signal(self, name: str, number: signal.Signals) -> None:
         for process in self.named(name):
             if not process.signal(number):
-                raise Unavailable(f"{process.name} is not running")
+                raise Unavailable(
+                    f"{process.name} is not running",
+                    hint="what was killed stays down: an operator's key dies with its process",
+                )
 
     def logs(self, name: str, lines: int = 40) -> str:
         """The last lines that a node's processes wrote, terminal escapes made visible (D21)."""

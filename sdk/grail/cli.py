@@ -12,8 +12,10 @@ import importlib.util
 import pkgutil
 from collections.abc import Callable, Iterator
 from importlib.metadata import entry_points
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
 from grail import commands
 from grail.commands.terminal import errors_in_one_line
@@ -23,13 +25,30 @@ GROUP = "grail.commands"
 UNINSTALLED = ("grail_devnet.cli",)
 """Parts that are asked by name where the packages are used from their source folder."""
 
+ORDER = (
+    *("devnet", "address", "balance", "pay", "deposit", "peg-in", "transfer", "issue"),
+    *("pool", "swap", "peg-out", "recover", "retry", "spell"),
+)
+"""The verbs in the order in which somebody new meets them; others come after these."""
+
 Register = Callable[[typer.Typer], None]
+
+
+class InOrder(TyperGroup):
+    """A group that lists its verbs in `ORDER`."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """The names of the verbs."""
+        known = {name: place for place, name in enumerate(ORDER)}
+        return sorted(super().list_commands(ctx), key=lambda name: known.get(name, len(ORDER)))
 
 
 def build() -> typer.Typer:
     """The command with all verbs that can be found."""
     app = typer.Typer(
         name="grail",
+        cls=InOrder,
+        epilog="Begin with: grail devnet up. Then: grail address --wallet alice.",
         help="Build zk-apps on Bitcoin, and run a network of operators on your machine.",
         no_args_is_help=True,
         add_completion=False,
@@ -60,4 +79,4 @@ def parts() -> Iterator[Register]:
 def main() -> None:
     """Run the command."""
     with errors_in_one_line():
-        build()()
+        build()(prog_name="grail")

@@ -123,11 +123,12 @@ def find(name: str | None = None) -> NetworkFile:
     Raises `Unavailable` where none runs, `InvalidInput` where a name is needed.
     """
     if name is not None:
-        found = load(folder_of(name))
-        if not found.running:
+        folder = folder_of(name)
+        found = load(folder) if folder.exists() else None
+        if found is None or not found.running:
             raise Unavailable(
                 f"devnet {name!r} is not running",
-                hint=f"start it again: grail devnet up --name {name}",
+                hint=f"start it: grail devnet up --name {name}",
             )
         return found
     alive = running()
@@ -138,7 +139,7 @@ def find(name: str | None = None) -> NetworkFile:
         raise Unavailable("no devnet is running", hint="start one: grail devnet up")
     if len(alive) > 1:
         names = ", ".join(network.name for network in alive)
-        raise InvalidInput(f"several devnets are running: {names}", hint="name one")
+        raise InvalidInput(f"several devnets are running: {names}", hint="name one of them")
     return alive[0]
 
 

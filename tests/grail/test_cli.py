@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 import typer
 
-from grail.cli import build, parts
-from grail.commands.terminal import emit, errors_in_one_line, exit_code, inert
+from grail.cli import ORDER, build, parts
+from grail.commands.terminal import emit, errors_in_one_line, exit_code, inert, one_line
 from grail.errors import (
     GrailError,
     InsufficientFunds,
@@ -58,6 +60,12 @@ def test_an_error_is_one_line_and_a_hint(capsys) -> None:
     assert capsys.readouterr() == ("", "grail: first second\n  hint: do this\n")
 
 
+def test_got_and_expected_are_said_once() -> None:
+    told = Refused("R", "5 is too little", got="5", expected="7")
+    assert one_line(told) == "R: 5 is too little; expected 7"
+    assert one_line(GrailError("x")) == "x"
+
+
 def test_an_error_that_is_not_ours_is_not_hidden() -> None:
     with pytest.raises(ZeroDivisionError), errors_in_one_line():
         raise ZeroDivisionError
@@ -83,17 +91,39 @@ def test_json_is_json(capsys) -> None:
     assert json.loads(capsys.readouterr().out) == {"sats": 2**63}
 
 
-def test_every_verb_takes_json() -> None:
-    command = typer.main.get_command(build())
+def all_verbs() -> dict[str, Any]:
+    """Every verb's command by its full name."""
     verbs = {}
-    todo = [("grail", command)]
+    todo: list[tuple[str, Any]] = [("grail", typer.main.get_command(build()))]
     while todo:
         name, found = todo.pop()
         inner = getattr(found, "commands", None)
         if inner is None:
-            verbs[name] = {option for p in found.params for option in p.opts}
+            verbs[name] = found
         else:
             todo += [(f"{name} {key}", value) for key, value in inner.items()]
+    return verbs
+
+
+@pytest.mark.parametrize("name", all_verbs())
+def test_help_ends_with_an_example_that_is_taken(name: str) -> None:
+    verb = all_verbs()[name]
+    assert verb.epilog.startswith(f"Example: {name}")
+    assert len(verb.epilog) <= 76  # help wraps what is longer than a line of 80
+    words = shlex.split(verb.epilog.removeprefix(f"Example: {name}"))
+    verb.make_context(name, words)  # raises for what does not parse; runs nothing
+
+
+def test_verbs_are_listed_in_the_order_of_the_main_job() -> None:
+    shown = run("--help").stdout
+    assert shown.startswith("Usage: grail ")
+    places = [shown.index(f"\n  {verb} ") for verb in ORDER]
+    assert places == sorted(places)
+    assert "..." not in shown.partition("Commands:")[2]
+
+
+def test_every_verb_takes_json() -> None:
+    verbs = {name: {o for p in found.params for o in p.opts} for name, found in all_verbs().items()}
     lacking = {name for name, options in verbs.items() if "--json" not in options}
     assert not lacking
     wanted = "up status logs faucet mine kill pause resume cut down"

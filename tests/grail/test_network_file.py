@@ -95,8 +95,9 @@ def test_none_at_all() -> None:
     with pytest.raises(Unavailable, match="no devnet is running") as caught:
         find()
     assert caught.value.hint == "start one: grail devnet up"
-    with pytest.raises(Unavailable, match="no network at"):
+    with pytest.raises(Unavailable, match="'one' is not running") as caught:
         find("one")
+    assert caught.value.hint == "start it: grail devnet up --name one"
 
 
 @pytest.mark.parametrize("name", ["", "..", "a/b", "A", "a" * 40, "-a", "a.b", "\n"])

@@ -199,4 +199,10 @@ def to_address(script: bytes, hrp: str) -> str:
 
 def from_address(text: str, hrp: str) -> bytes:
     """The scriptPubKey of an address of the chain with this prefix. Raises `InvalidInput`."""
-    return native.address_decode(text, hrp)
+    try:
+        return native.address_decode(text, hrp)
+    except InvalidInput as exc:
+        raise InvalidInput(
+            f"address: got {text[:90]!r}, expected one of this network ({hrp}1...)",
+            hint="copy it whole: a mistyped character is found by the address's checksum",
+        ) from exc

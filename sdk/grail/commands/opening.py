@@ -9,16 +9,25 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol
 import typer
 
 from grail.commands.terminal import emit
-from grail.errors import InvalidInput
+from grail.errors import GrailError, InvalidInput
 
 if TYPE_CHECKING:
     from grail.connection.connection import Connection
 
-Network = Annotated[str | None, typer.Option("--network", help="Which network, where several run.")]
-WalletName = Annotated[str, typer.Option("--wallet", "-w", help="Whose: a wallet's name.")]
-Token = Annotated[str, typer.Argument(help="A token's name here, or t/identity/vk.")]
-Units = Annotated[int, typer.Argument(min=1, help="Units, whole ones.")]
-PoolName = Annotated[str, typer.Argument(help="The pool's name here, or identity/vk.")]
+Network = Annotated[
+    str | None,
+    typer.Option("--network", metavar="NAME", help="Which network, where several run."),
+]
+WalletName = Annotated[
+    str, typer.Option("--wallet", "-w", metavar="NAME", help="Whose: a wallet's name.")
+]
+Token = Annotated[
+    str, typer.Argument(metavar="TOKEN", help="A token's name here, or t/identity/vk.")
+]
+Units = Annotated[int, typer.Argument(min=1, metavar="UNITS", help="Units, whole ones.")]
+PoolName = Annotated[
+    str, typer.Argument(metavar="POOL", help="The pool's name here, or identity/vk.")
+]
 
 
 class Result(Protocol):
@@ -30,16 +39,25 @@ class Result(Protocol):
 
 @contextmanager
 def opened(network: str | None) -> Iterator[Connection]:
-    """The running network, closed again at the end."""
+    """The running network, closed again at the end; errors name tokens as people here do."""
     from grail.connection.connection import connect
 
     with connect(network) as connection:
-        yield connection
+        try:
+            yield connection
+        except GrailError as exc:
+            exc.args = (connection.labels.named(str(exc)),)
+            raise
 
 
 def show(result: Result, *, as_json: bool) -> None:
     """Print one result."""
     emit(result.as_dict(), as_json=as_json, text=lambda: str(result))
+
+
+def example(line: str) -> str:
+    """The last line of a verb's help."""
+    return f"Example: grail {line}"
 
 
 def amounts(text: str) -> tuple[str, int]:

@@ -13,12 +13,21 @@ from grail.commands.opening import (
     Units,
     WalletName,
     amounts,
+    example,
     opened,
     show,
 )
 from grail.commands.terminal import Json
 
-Reserve = Annotated[str, typer.Argument(help="TOKEN:UNITS, such as zkBTC:100000.")]
+First = Annotated[str, typer.Argument(metavar="TOKEN:UNITS", help="What the pool holds first.")]
+Second = Annotated[str, typer.Argument(metavar="TOKEN:UNITS", help="And of its other token.")]
+MostFirst = Annotated[
+    int, typer.Argument(min=1, metavar="FIRST", help="Most units of the pool's first token.")
+]
+MostSecond = Annotated[
+    int, typer.Argument(min=1, metavar="SECOND", help="Most units of the pool's second token.")
+]
+Shares = Annotated[int, typer.Argument(min=1, metavar="SHARES", help="Shares of the pool.")]
 
 pool = typer.Typer(help="Pools of two tokens, constant product.", no_args_is_help=True)
 
@@ -26,17 +35,21 @@ pool = typer.Typer(help="Pools of two tokens, constant product.", no_args_is_hel
 def register(app: typer.Typer) -> None:
     """Add the verbs to the `grail` command."""
     app.add_typer(pool, name="pool")
-    app.command()(swap)
+    app.command(epilog=example("swap POOL zkBTC 10000 --wallet alice"))(swap)
 
 
-@pool.command()
+@pool.command(epilog=example("pool create zkBTC:100000 TOK:400000 -w alice --name POOL"))
 def create(
-    first: Reserve,
-    second: Reserve,
+    first: First,
+    second: Second,
     *,
     wallet: WalletName,
-    fee: Annotated[int, typer.Option(min=1, max=1_000, help="In hundredths of a percent.")] = 30,
-    name: Annotated[str | None, typer.Option(help="What to call the pool here.")] = None,
+    fee: Annotated[
+        int, typer.Option(min=1, max=1_000, metavar="N", help="In hundredths of a percent.")
+    ] = 30,
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="What to call the pool here.")
+    ] = None,
     network: Network = None,
     as_json: Json = False,
 ) -> None:
@@ -48,11 +61,11 @@ def create(
     show(found, as_json=as_json)
 
 
-@pool.command()
+@pool.command(epilog=example("pool add POOL 1000 4000000 --wallet alice"))
 def add(
     which: PoolName,
-    a: Units,
-    b: Units,
+    a: MostFirst,
+    b: MostSecond,
     *,
     wallet: WalletName,
     network: Network = None,
@@ -64,10 +77,10 @@ def add(
     show(found, as_json=as_json)
 
 
-@pool.command()
+@pool.command(epilog=example("pool remove POOL 1000 --wallet alice"))
 def remove(
     which: PoolName,
-    shares: Units,
+    shares: Shares,
     *,
     wallet: WalletName,
     network: Network = None,
@@ -79,7 +92,7 @@ def remove(
     show(found, as_json=as_json)
 
 
-@pool.command("show")
+@pool.command("show", epilog=example("pool show POOL"))
 def show_pool(which: PoolName, *, network: Network = None, as_json: Json = False) -> None:
     """Show a pool's reserves and shares."""
     with opened(network) as net:
@@ -94,10 +107,14 @@ def swap(
     *,
     wallet: WalletName,
     least: Annotated[
-        int | None, typer.Option(min=1, help="Least to get; else half a percent below the quote.")
+        int | None,
+        typer.Option(
+            min=1, metavar="UNITS", help="Least to get; else half a percent below the quote."
+        ),
     ] = None,
     deadline: Annotated[
-        int | None, typer.Option(min=1, help="Last height at which it may be sent.")
+        int | None,
+        typer.Option(min=1, metavar="HEIGHT", help="Last height at which it may be sent."),
     ] = None,
     network: Network = None,
     as_json: Json = False,

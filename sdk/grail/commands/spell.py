@@ -8,12 +8,14 @@ from typing import Annotated
 
 import typer
 
-from grail.commands.opening import Network, opened, show
+from grail.commands.opening import Network, example, opened, show
 from grail.commands.terminal import Json
 from grail.errors import InvalidInput
 
 MAX_FILE = 8_000_000
 """A transaction of 4,000,000 weight in hexadecimal."""
+
+WANTED = "give a txid of 64 hexadecimal digits, or a file with a whole transaction in hex"
 
 spell = typer.Typer(help="What transactions do to charms.", no_args_is_help=True)
 
@@ -28,9 +30,12 @@ def group() -> None:
     """What transactions do to charms."""
 
 
-@spell.command("show")
+@spell.command("show", epilog=example("spell show transaction.hex --json"))
 def show_spell(
-    which: Annotated[str, typer.Argument(help="A txid, or a file with a transaction in hex.")],
+    which: Annotated[
+        str,
+        typer.Argument(metavar="TXID|FILE", help="A txid, or a file with a transaction in hex."),
+    ],
     *,
     network: Network = None,
     as_json: Json = False,
@@ -50,8 +55,11 @@ def show_spell(
         with Path(which).open() as file:
             raw = bytes.fromhex(file.read(MAX_FILE))
     except (OSError, ValueError) as exc:
-        raise InvalidInput(
-            f"{which}: not a file with a transaction in hex ({type(exc).__name__})",
-            hint="give a txid of 64 hexadecimal digits, or a file",
-        ) from exc
-    show(read_spell(Tx.parse(raw)), as_json=as_json)
+        why = exc.strerror if isinstance(exc, OSError) else "its content is not hexadecimal"
+        raise InvalidInput(f"{which}: {why}", hint=WANTED) from exc
+    try:
+        tx = Tx.parse(raw)
+    except InvalidInput as exc:
+        exc.hint = exc.hint or WANTED
+        raise
+    show(read_spell(tx), as_json=as_json)

@@ -57,14 +57,23 @@ def sats(amount: int) -> str:
     return f"{amount:,} sats"
 
 
+def one_line(error: GrailError) -> str:
+    """What an error says, with what was got and expected where its words leave that out."""
+    text = " ".join(str(error).split())
+    for what in ("got", "expected"):
+        value = str(getattr(error, what, ""))
+        if value and value not in text:
+            text += f"; {what} {value}"
+    return text
+
+
 @contextmanager
 def errors_in_one_line() -> Iterator[None]:
     """Our errors become one line on stderr, the hint on a second one, and an exit code."""
     try:
         yield
     except GrailError as exc:
-        line = " ".join(str(exc).split())
-        note(f"grail: {line}")
+        note(f"grail: {one_line(exc)}")
         if exc.hint:
             note(f"  hint: {exc.hint}")
         sys.exit(exit_code(exc))

@@ -10,6 +10,7 @@ from typer.testing import CliRunner, Result
 
 from grail.cli import build
 from grail.commands.opening import amounts
+from grail.commands.spell import WANTED
 from grail.errors import InvalidInput, Unavailable
 
 VERBS = [
@@ -96,10 +97,12 @@ def test_spell_of_a_file_is_read_without_a_network(vectors: Path, tmp_path: Path
 def test_spell_of_a_bad_file_is_one_error(content: str, tmp_path: Path) -> None:
     path = tmp_path / "bad.hex"
     path.write_text(content)
-    assert isinstance(grail("spell", "show", str(path)).exception, InvalidInput)
+    found = grail("spell", "show", str(path)).exception
+    assert isinstance(found, InvalidInput)
+    assert found.hint == WANTED
 
 
 def test_spell_of_no_file_names_it() -> None:
     found = grail("spell", "show", "nothing.hex").exception
     assert isinstance(found, InvalidInput)
-    assert "nothing.hex" in str(found)
+    assert str(found) == "nothing.hex: No such file or directory"
