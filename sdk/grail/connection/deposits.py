@@ -62,7 +62,21 @@ class PendingDeposit(Shown):
         return ("", "")
 
     def _rows(self) -> list[tuple[Cell, Cell]]:
-        return [(name.replace("_", " "), str(value)) for name, value in self.as_dict().items()]
+        # no name is longer than 12 characters: an outpoint then fits a line of 80
+        back = self.recoverable_at
+        return [
+            ("address", self.deposit.address),
+            ("outpoint", str(self.coin.outpoint)),
+            ("sats", f"{self.sats:,}"),
+            ("depth", f"{self.confirmations} blocks"),
+            ("max fee", f"{self.deposit.max_fee:,} sats"),
+            (
+                "take back at",
+                f"{self.deposit.delay:,} blocks after its own block"
+                if back is None
+                else f"height {back:,}, unless served before",
+            ),
+        ]
 
 
 class Terms:

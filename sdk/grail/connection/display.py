@@ -26,7 +26,7 @@ def _numeric(rows: Sequence[Sequence[Cell]], column: int) -> bool:
 
 
 def text_table(head: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
-    """Columns under their heads; numbers to the right."""
+    """Columns under their heads, where these say something; numbers to the right."""
     texts = [[text_of(cell) for cell in row] for row in rows]
     widths = [max(len(line[i]) for line in [list(head), *texts]) for i in range(len(head))]
     right = [bool(rows) and _numeric(rows, i) for i in range(len(head))]
@@ -38,7 +38,8 @@ def text_table(head: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
         ]
         return "  ".join(parts).rstrip()
 
-    return "\n".join([line(head), line(["-" * width for width in widths]), *map(line, texts)])
+    top = [line(head), line(["-" * width for width in widths])] if any(head) else []
+    return "\n".join([*top, *map(line, texts)])
 
 
 def html_table(head: Sequence[str], rows: Sequence[Sequence[Cell]], caption: str = "") -> str:
@@ -46,9 +47,9 @@ def html_table(head: Sequence[str], rows: Sequence[Sequence[Cell]], caption: str
     parts = ["<table>"]
     if caption:
         parts.append(f"<caption>{html.escape(caption)}</caption>")
-    parts.append(
-        "<thead><tr>" + "".join(f"<th>{html.escape(h)}</th>" for h in head) + "</tr></thead>"
-    )
+    if any(head):
+        cells = [f"<th>{html.escape(name)}</th>" for name in head]
+        parts.append(f"<thead><tr>{''.join(cells)}</tr></thead>")
     parts.append("<tbody>")
     for row in rows:
         cells = []

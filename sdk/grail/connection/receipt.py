@@ -61,7 +61,8 @@ class Receipt(Shown):
         if self.signers:
             rows.append(("signed by", f"{self.signers} operators"))
             rows.append(("signed in", f"{1000 * self.signing_seconds:.0f} ms"))
-        rows += [(f"{name} did not help", said) for name, said in self.absent.items()]
+        # operators' names stand in the second column: a txid beside them would not fit 80 columns
+        rows += [("no help", f"{name}: {said}") for name, said in self.absent.items()]
         return rows
 
 

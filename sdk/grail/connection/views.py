@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from grail.apps.pool import SwapQuote
+from grail.bitcoin.node import NOT_FOUND
 from grail.bitcoin.tx import Tx
 from grail.charms import spell as spells
 from grail.charms.app import App, Contract, Data
@@ -17,7 +18,7 @@ from grail.connection.labels import Labels
 from grail.connection.session import Session
 from grail.connection.swap import pool_port
 from grail.connection.wallet import Holdings
-from grail.errors import SpellIncorrect
+from grail.errors import InvalidInput, NodeError, SpellIncorrect
 from grail.exchange.pool import PoolPort
 from grail.types import Txid
 
@@ -59,6 +60,7 @@ class PoolView(Shown):
             "shares": state.lp,
             "fee_basis_points": state.fee,
             "sats": self.port.coin.sats,
+            "names": {str(app): label for app, label in self.labels.items()},
         }
 
     def _title(self) -> str:
@@ -72,7 +74,7 @@ class PoolView(Shown):
         return [
             *((self.labels[app], units) for app, units in self.reserves.items()),
             ("shares", state.lp),
-            ("fee, 1/10,000", state.fee),
+            ("fee, hundredths of a percent", state.fee),
         ]
 
 
@@ -107,8 +109,16 @@ class SpellView(Shown):
             ],
         }
 
+    def __str__(self) -> str:
+        return super().__str__() if self.spell else self._title()
+
     def _title(self) -> str:
-        return f"spell of {self.txid}: {self.verdict}"
+        # the txid stands on a line that ends with it: together with the verdict it might wrap
+        return (
+            f"{self.verdict}: the spell of\n{self.txid}"
+            if self.spell
+            else (f"{self.verdict}: transaction\n{self.txid}")
+        )
 
     def _head(self) -> Sequence[str]:
         return ("output", "app", "data")
@@ -145,9 +155,16 @@ def read_spell(tx: Tx, verdict: Judged | None = None, labels: Labels | None = No
 
 
 async def spell_view(session: Session, labels: Labels, txid: Txid) -> SpellView:
-    """The spell of a transaction that the node knows. Raises `NodeError`."""
+    """The spell of a transaction that the node knows. Raises `InvalidInput`, `NodeError`."""
     await session.refresh()
-    tx = await session.ledger.transaction(txid)
+    try:
+        tx = await session.ledger.transaction(txid)
+    except NodeError as exc:
+        if exc.code != NOT_FOUND:
+            raise
+        raise InvalidInput(
+            f"no transaction {txid} is on this network", hint="is it of another network?"
+        ) from exc
     return read_spell(tx, session.ledger.verdict(txid), labels)
 
 
@@ -166,10 +183,7 @@ class Balances(list[Holdings], Shown):
 
     def table(self) -> dict[str, dict[str, int]]:
         """By wallet, then by what: units and sats."""
-        return {
-            held.name: {str(row[0]): int(row[1] or 0) for row in held._rows()}  # noqa: SLF001
-            for held in self
-        }
+        return {one.name: one.held() for one in self}
 
     def to_frame(self) -> Any:
         """The same as a pandas DataFrame, one line a wallet; needs pandas."""

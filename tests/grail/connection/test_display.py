@@ -7,14 +7,22 @@ from html.parser import HTMLParser
 
 import pytest
 
-from grail.charms.app import App
+from grail.bitcoin.addresses import Roster
+from grail.bitcoin.network import REGTEST, Network
+from grail.bridge.deposit import Deposit
+from grail.charms.app import App, Contract
+from grail.charms.record import Record
 from grail.charms.spell import Spell
+from grail.connection.deposits import PendingDeposit
 from grail.connection.display import html_table, text_table
 from grail.connection.receipt import Receipt, Receipts
 from grail.connection.views import Balances, SpellView
 from grail.connection.wallet import Holdings
-from grail.types import Txid
-from grail.wallet.coins import Balance
+from grail.crypto.schnorr import NUMS, KeyPair
+from grail.draft.assembled import Context
+from grail.types import OutPoint, Txid, TxOut
+from grail.wallet.account import Account
+from grail.wallet.coins import Balance, Coin
 
 TOKEN = App("t", bytes(32), bytes(32))
 
@@ -92,6 +100,49 @@ def test_receipt_reads_well_as_text() -> None:
     assert "12 operators" in text
     assert str(RECEIPT.txid) in text
     assert str(Receipts([RECEIPT])).count("\n") == 3
+
+
+def test_pairs_have_no_head() -> None:
+    assert text_table(("", ""), [("txid", "00"), ("fee", "5")]) == "txid  00\nfee   5"
+    assert "thead" not in html_table(("", ""), [("txid", "00")])
+
+
+def test_what_is_copied_fits_80_columns() -> None:
+    absent = {"operator-01": "silent: ConnectError"}
+    for line in str(replace(RECEIPT, absent=absent)).splitlines():
+        assert len(line) <= 80
+    shown = str(pending(height=None)).splitlines() + str(pending(height=7)).splitlines()
+    assert max(map(len, shown)) <= 80
+    assert sum(str(OutPoint(RECEIPT.txid, 0)) in line for line in shown) == 2
+
+
+def test_unconfirmed_deposit_says_when_it_goes_back() -> None:
+    assert "144 blocks after its own block" in str(pending(height=None))
+    assert "height 151, unless served before" in str(pending(height=7))
+
+
+def pending(height: int | None) -> PendingDeposit:
+    owner = Account("alice", KeyPair(b"\x01" * 32), REGTEST)
+    network = Network(REGTEST, OutPoint(Txid(bytes(32)), 0))
+    roster = Roster(0, (owner.internal_key,), 1, NUMS)
+    zkbtc = Contract(bytes(32), bytes(32))
+    context = Context(network, Record(zkbtc), 10)
+    deposit = Deposit(context, zkbtc, roster, owner.script, owner.internal_key, 3_000, 144)
+    coin = Coin(OutPoint(RECEIPT.txid, 0), TxOut(50_000, deposit.script), {}, height)
+    return PendingDeposit(deposit, coin, 9)
+
+
+def test_transaction_without_a_spell_has_no_table() -> None:
+    view = SpellView(RECEIPT.txid, None, "no spell", {})
+    assert str(view) == f"no spell: transaction\n{RECEIPT.txid}"
+    assert repr(view) == str(view)
+
+
+def test_sats_in_no_block_are_shown() -> None:
+    fresh = Holdings("alice", replace(BALANCE, unconfirmed=3), {TOKEN: "TOK"})
+    assert "sats in no block yet" in str(fresh)
+    assert "no block" not in str(Holdings("alice", BALANCE, {TOKEN: "TOK"}))
+    assert fresh.as_dict()["names"] == {str(TOKEN): "TOK"}
 
 
 def test_balances_become_a_frame() -> None:
