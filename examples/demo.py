@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal
@@ -38,6 +38,9 @@ SECONDS = 60.0
 
 DELAY = 144
 """Blocks after which the unserved deposit goes back: the fewest that the protocol allows."""
+
+WIDE = 144
+"""Columns that the table of transactions takes with whole txids in it."""
 
 
 @dataclass
@@ -74,7 +77,9 @@ class Demo:
         self.refusals += held
         mark = "[green]refused[/]" if held else "[red]NOT REFUSED[/]"
         self.console.print(f"{mark}  {title}: [bold]{rule}[/], by {by}")
-        self.console.print(f"         {why}", highlight=False, markup=False, style="dim")
+        self.console.print(
+            f"         {why}", highlight=False, markup=False, style="dim", soft_wrap=True
+        )
         self.expect(held, f"{title}: not refused as it must be")
 
     # ---- what must be refused
@@ -205,15 +210,10 @@ def story(demo: Demo) -> tuple[App, Contract]:
 def finish(demo: Demo, books: Books, token: App, pool: Contract) -> None:
     """The tables, and whether they hold."""
     receipts = books.receipts()
-    table = Table(title="transactions", title_justify="left")
-    for name in ("txid", "what", "fee", "vsize", "constraints", "proof ms", "signing ms"):
-        side: Literal["left", "right"] = "left" if name in ("txid", "what") else "right"
-        table.add_column(name, justify=side, overflow="fold")
+    show_transactions(demo.console, receipts)
     for receipt in receipts:
-        table.add_row(*_cells(receipt))
         depth = demo.net.session.ledger.confirmations(receipt.txid)
         demo.expect(depth > 0, f"{receipt.what} {receipt.txid} is in no block")
-    demo.console.print(table)
     money = books.money([demo.alice, demo.bob], pool)
     shown = Table(title="where the sats are", title_justify="left")
     shown.add_column("what")
@@ -234,12 +234,30 @@ def finish(demo: Demo, books: Books, token: App, pool: Contract) -> None:
     demo.console.print(f"difference {money.difference} sat")
 
 
+def show_transactions(console: Console, receipts: Sequence[Receipt]) -> None:
+    """The table of transactions; in a narrow terminal their txids stand below it, one a line.
+
+    A txid that is folded inside a cell cannot be copied.
+    """
+    wide = console.width >= WIDE
+    table = Table(title="transactions", title_justify="left")
+    first = "txid" if wide else "no."
+    for name in (first, "what", "fee", "vsize", "constraints", "proof ms", "signing ms"):
+        side: Literal["left", "right"] = "left" if name in ("txid", "what") else "right"
+        table.add_column(name, justify=side, no_wrap=wide)
+    for number, receipt in enumerate(receipts, 1):
+        table.add_row(str(receipt.txid) if wide else str(number), *_cells(receipt))
+    console.print(table)
+    if not wide:
+        for number, receipt in enumerate(receipts, 1):
+            console.print(f"{number:>3}  {receipt.txid}", soft_wrap=True)
+
+
 def _cells(receipt: Receipt) -> tuple[str, ...]:
     proof = f"{1000 * receipt.proving_seconds:.0f}" if receipt.constraints else ""
     signing = f"{1000 * receipt.signing_seconds:.0f}" if receipt.signers else ""
     constraints = f"{receipt.constraints:,}" if receipt.constraints else ""
     return (
-        str(receipt.txid),
         receipt.what,
         f"{receipt.fee:,}",
         f"{receipt.vsize:,}",
