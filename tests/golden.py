@@ -97,7 +97,7 @@ def prevouts(given: list[dict[str, Any]]) -> tuple[Prevout, ...]:
             int(entry["sats"]),
             bytes.fromhex(entry["script"]),
             {
-                App.from_text(charm["app"]): decode(bytes.fromhex(charm["cbor"]))
+                App.from_text(charm["app"]): decode(bytes.fromhex(charm["cbor"]), free_keys=True)
                 for charm in entry["charms"]
             },
         )

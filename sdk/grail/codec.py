@@ -30,14 +30,21 @@ MAX_DEPTH = 32
 MAX_BYTES = 4_000_000
 """A block's weight: nothing larger can be on chain, and a signing request stays below it too."""
 
-MAX_FREE_KEYS = 100_000
-"""Bytes up to which map keys may be numbers or arrays (a spell's, a bundle's). Python's hashes of
-these are not keyed, so a longer input could be made of keys that all collide."""
+MAX_KEY = 1 << 53
+"""Free keys that are numbers lie below it. Python's hash of a number is the number itself modulo
+2^61 - 1, and not keyed: larger ones could be chosen so that all keys of a map collide."""
+
+MAX_KEY_ITEMS = 3
+"""Items of a free key that is an array: an app's tag, identity and vk. Empty strings all have one
+hash, so many of them in an array would make keys that collide."""
 
 MAX_INTEGER = 1_024
 """Bytes of an integer: far above u128, below what Python refuses to print."""
 
 _BIGNUM = 2
+
+_UNSIGNED, _STRINGS, _CONTAINERS, _MAP, _TAG = 0, (2, 3), (4, 5), 5, 6
+"""CBOR's major types."""
 
 
 def encode(value: Any) -> bytes:
@@ -69,8 +76,9 @@ def _plain(value: Any, depth: int) -> Any:
         return str(value)
     if isinstance(value, (list, tuple)):
         return [_plain(item, depth + 1) for item in value]
-    if isinstance(value, Mapping):
-        return _ordered(value, depth)
+    # A plain dict is told apart first: the question whether something is a Mapping is a slow one.
+    if isinstance(value, dict) or isinstance(value, Mapping):  # noqa: SIM101
+        return _ordered(value, depth) if value else {}
     raise InvalidInput(
         f"CBOR: a {type(value).__name__} has no encoding here",
         hint="use None, bool, int, bytes, str, lists and maps",
@@ -93,20 +101,31 @@ def _key(value: Any) -> Any:
     return tuple(_key(item) for item in value) if isinstance(value, list) else value
 
 
-def decode(raw: bytes, *, max_bytes: int = MAX_BYTES, max_depth: int = MAX_DEPTH) -> Any:
+def decode(
+    raw: bytes,
+    *,
+    max_bytes: int = MAX_BYTES,
+    max_depth: int = MAX_DEPTH,
+    free_keys: bool = False,
+) -> Any:
     """The value whose canonical bytes are `raw`; arrays become lists, as map keys tuples.
 
-    Raises `Truncated`, `TrailingBytes`, `TooDeep`, `TooLarge`, `NotCanonical` or `DecodeError`.
+    Keys of maps are text and byte strings, of which Python's hash is keyed. With `free_keys` they
+    may be small numbers and short arrays too (a spell's, a bundle's); all heads are then looked at
+    before the first map is built. Raises `Truncated`, `TrailingBytes`, `TooDeep`, `TooLarge`,
+    `NotCanonical` or `DecodeError`.
     """
     if len(raw) > max_bytes:
         raise TooLarge(f"CBOR: got {len(raw)} bytes, expected at most {max_bytes}")
+    if free_keys:
+        _check_keys(raw, min(max_depth, MAX_DEPTH))
     stream = io.BytesIO(raw)
     decoder = cbor2.CBORDecoder(
         stream,
         max_depth=min(max_depth, MAX_DEPTH),
         allow_indefinite=False,
         allow_duplicate_keys=False,
-        strict_hashable_types=len(raw) > MAX_FREE_KEYS,
+        strict_hashable_types=not free_keys,
         semantic_decoders=_TAGS,
         tag_hook=_refuse,
     )
@@ -127,6 +146,53 @@ def decode(raw: bytes, *, max_bytes: int = MAX_BYTES, max_depth: int = MAX_DEPTH
     if again != raw:
         raise NotCanonical("CBOR: these are not the value's canonical bytes")
     return value
+
+
+def _check_keys(raw: bytes, max_depth: int) -> None:
+    """Refuse maps whose keys could be made to collide: one pass over the heads, nothing is built.
+
+    A key is a number below 2^53, bytes, text, or an array of at most three of bytes and text.
+    """
+    at, size = 0, len(raw)
+    # What is open: how many items are left, and whether they are a map's or parts of a key. A map
+    # has keys and values by turns, so that a key is next when an even number is left.
+    left, is_map, in_key = 1, False, False
+    open_: list[tuple[int, bool, bool]] = []
+    while True:
+        while not left:
+            if not open_:
+                return
+            left, is_map, in_key = open_.pop()
+        key = in_key or (is_map and not left & 1)
+        left -= 1
+        if at >= size:
+            raise Truncated(f"CBOR: the {size} bytes end inside a value")
+        major, argument = raw[at] >> 5, raw[at] & 31
+        at += 1
+        if argument > 23:
+            if argument > 27:
+                indefinite = argument == 31 and major < _TAG
+                refusal = NotCanonical if indefinite else DecodeError
+                raise refusal(f"CBOR: additional information {argument}")
+            width = 1 << (argument - 24)
+            argument = int.from_bytes(raw[at : at + width], "big")
+            at += width
+        if major in _STRINGS:
+            at += argument
+        elif major in _CONTAINERS:
+            if key and (major == _MAP or in_key or argument > MAX_KEY_ITEMS):
+                raise DecodeError(f"CBOR: a map's key that is no array of {MAX_KEY_ITEMS} strings")
+            if len(open_) >= max_depth:
+                raise TooDeep(f"CBOR: nested deeper than {max_depth}")
+            open_.append((left, is_map, in_key))
+            is_map, in_key = major == _MAP, key
+            left = 2 * argument if is_map else argument
+        elif key and (major != _UNSIGNED or in_key or argument >= MAX_KEY):
+            raise DecodeError("CBOR: a map's key, expected a number below 2^53, bytes or text")
+        elif major == _TAG:
+            left += 1  # what it is a tag of comes in its place
+        if at > size:
+            raise Truncated(f"CBOR: the {size} bytes end inside a value")
 
 
 def _named(exc: Exception) -> DecodeError:

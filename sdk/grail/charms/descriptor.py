@@ -153,7 +153,7 @@ class Bundle:
     def parse(cls, raw: bytes) -> Bundle:
         """Read canonical bytes and check the whole grammar. Raises `SpellIncorrect`."""
         try:
-            value = codec.decode(raw, max_bytes=MAX_BUNDLE)
+            value = codec.decode(raw, max_bytes=MAX_BUNDLE, free_keys=True)
         except DecodeError as exc:
             descriptor_invalid(f"bundle: {exc}")
         names = {"v", "kinds", "actions", "setup"}

@@ -7,7 +7,6 @@ ones cost no more than their length (threat C20).
 
 from __future__ import annotations
 
-from grail.codec import Reader
 from grail.errors import DecodeError, Truncated
 
 BYTES, ARRAY, MAP, TAG, SIMPLE = 2, 4, 5, 6, 7
@@ -17,74 +16,89 @@ _WIDTHS = {24: 1, 25: 2, 26: 4, 27: 8}
 
 def proof_prefix(raw: bytes, size: int) -> bytes | None:
     """The first bytes of the proof in `[spell, proof]`, None when the payload is no such pair."""
-    reader = Reader(raw, "payload")
     try:
-        major, length = _head(reader)
+        major, length, at = _head(raw, 0)
         if major != ARRAY or length not in (2, None):
             return None
-        _skip(reader)
-        return _prefix(reader, size)
+        return _prefix(raw, _skip(raw, at), size)
     except (Truncated, DecodeError):
         return None
 
 
-def _head(reader: Reader) -> tuple[int, int | None]:
-    """The next item's major type and argument (None: indefinite), tags skipped."""
+def _head(raw: bytes, at: int) -> tuple[int, int | None, int]:
+    """The next item's major type and argument (None: indefinite), tags skipped; what follows it."""
     while True:
-        first = reader.uint(1)
+        if at >= len(raw):
+            raise Truncated("payload: it ends inside an item")
+        first = raw[at]
+        at += 1
         major, info = first >> 5, first & 31
         if info < 24:
             argument: int | None = info
         elif info in _WIDTHS:
-            argument = int.from_bytes(reader.take(_WIDTHS[info]), "big")
+            argument = int.from_bytes(raw[at : at + _WIDTHS[info]], "big")
+            at += _WIDTHS[info]
+            if at > len(raw):
+                raise Truncated("payload: it ends inside a head")
         elif info == INDEFINITE and major not in (0, 1, TAG):
             argument = None
         else:
             raise DecodeError("payload: reserved length")
         if major != TAG:
-            return major, argument
+            return major, argument, at
 
 
-def _skip(reader: Reader) -> None:
+def _skip(raw: bytes, at: int) -> int:
     """Pass over one item. Open containers are counted, not nested: depth costs no stack."""
-    open_: list[int | None] = [1]
-    while open_:
-        left = open_[-1]
-        if left == 0:
-            open_.pop()
-            continue
-        major, argument = _head(reader)
+    open_: list[int | None] = []
+    left: int | None = 1
+    while True:
+        while left == 0:
+            if not open_:
+                return at
+            left = open_.pop()
+        major, argument, at = _head(raw, at)
         if major == SIMPLE and argument is None:  # the end of an indefinite container
             if left is not None:
                 raise DecodeError("payload: a break outside")
-            open_.pop()
+            left = open_.pop()
             continue
         if left is not None:
-            open_[-1] = left - 1
+            left -= 1
         if major in (BYTES, BYTES + 1) and argument is not None:
-            reader.take(argument)
+            at += argument
         elif major in (BYTES, BYTES + 1):
-            open_.append(None)
+            open_.append(left)
+            left = None
         elif major in (ARRAY, MAP):
-            open_.append(None if argument is None else argument * (1 + (major == MAP)))
+            open_.append(left)
+            left = None if argument is None else argument * (1 + (major == MAP))
 
 
-def _prefix(reader: Reader, size: int) -> bytes | None:
+def _prefix(raw: bytes, at: int, size: int) -> bytes | None:
     """The first `size` bytes of a byte string, or of an array of small integers."""
-    major, length = _head(reader)
+    major, length, at = _head(raw, at)
     if major == BYTES and length is not None:
-        return reader.take(min(size, length))
+        found = raw[at : at + min(size, length)]
+        if len(found) < min(size, length):
+            raise Truncated("payload: it ends inside the proof")
+        return found
     if major not in (BYTES, ARRAY):
         return None
-    found = bytearray()
-    while len(found) < size and (length is None or len(found) < length):
-        item, argument = _head(reader)
+    gathered = bytearray()
+    taken = 0
+    while len(gathered) < size and (length is None or taken < length):
+        item, argument, at = _head(raw, at)
+        taken += 1
         if argument is None:  # the end
             break
         if major == BYTES and item == BYTES:
-            found += reader.take(argument)
+            if at + argument > len(raw):
+                raise Truncated("payload: it ends inside the proof")
+            gathered += raw[at : at + min(argument, size)]
+            at += argument
         elif major == ARRAY and item == 0 and argument < 256:
-            found.append(argument)
+            gathered.append(argument)
         else:
             return None
-    return bytes(found[:size])
+    return bytes(gathered[:size])

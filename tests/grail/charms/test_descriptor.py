@@ -17,7 +17,7 @@ from grail.charms.fact_list import FieldRef, Name
 from grail.codec import decode, encode
 from grail.errors import InvalidInput, SpellIncorrect
 
-POOL: dict[str, Any] = decode(book.POOL_BUNDLE.serialize())
+POOL: dict[str, Any] = decode(book.POOL_BUNDLE.serialize(), free_keys=True)
 """The pool's bundle as plain values: swap is action 1, batch 3, pay 4."""
 
 
