@@ -40,6 +40,12 @@ def _bundles(s: Slow) -> None:
 
 
 def _nine(s: Slow) -> None:
+    spent = {a for _, _, c in s.ins for a in c}
+    held = spent | {a for _, _, c in s.outs for a in c}
+    for a in s.spell.apps:
+        alone = all(b.contract != a.contract for b in held)
+        if a not in held and not (alone and a.tag == "t" and bytes(a.contract) in s.acts):
+            raise No("AppExtra")
     for K in s.Ks:
         for side in (0, 1):
             if any(role == "bad" for _, role, _, _ in s.guarded(K, side)):
@@ -56,14 +62,8 @@ def _nine(s: Slow) -> None:
         raise No("ProofExtra")
     if any(K in s.acts and s.action(K) is None for K in s.Ks):
         raise No("ActionUnknown")
-    spent = {a for _, _, c in s.ins for a in c}
-    held = spent | {a for _, _, c in s.outs for a in c}
     if not spent <= set(s.spell.apps):
         raise No("AppMissing")
-    for a in s.spell.apps:
-        alone = all(b.contract != a.contract for b in held)
-        if a not in held and not (alone and a.tag == "t" and bytes(a.contract) in s.acts):
-            raise No("AppExtra")
     for K in s.Ks:
         nft = s._nft(K)
         taken = [s.ins[i][2][nft] for i, role, _, _ in s.guarded(K, 0) if role == "port"]
@@ -177,6 +177,9 @@ def _e3(s: Slow) -> None:
     for K in s.Ks:
         if any(i >= len(s.ins) or i in ours for i in s.x(K).signers):
             raise No("SignerInvalid")
+    seen = any(s.counts(e, True) for K in s.Ks for _, _, e, _ in s.guarded(K, 0))
+    if any(s.x(K).signers for K in s.Ks) and not seen:
+        raise No("SignerInvalid")
     for K in s.Ks:
         for i in s.x(K).signers:
             script = s.ins[i][1]

@@ -127,12 +127,17 @@ class Slow:
         self.ins = [(p.sats, p.script, dict(p.charms)) for _, p in d.inputs]
         self.outs = [(s, script, dict(c)) for s, script, c in d.outs]
         self.zk = bytes(d.record.zkbtc)
+        listed = {bytes(a.contract) for a in self.spell.apps}
+        spent = {bytes(a.contract) for _, _, c in self.ins for a in c}
+        self.Ks = sorted(listed | spent | {self.zk})
+        order = sorted(listed)
+        self.acts = {order[p.contract]: p.action for p in self.spell.proofs}
         self.rosters = [(r.roster, r.start, r.end) for r in d.record.reigns]
         state = next(
             (c[self._nft(self.zk)] for _, _, c in self.outs if self._nft(self.zk) in c), None
         )
         made = self._roster(state)
-        if made is not None and made.epoch == len(self.rosters):
+        if made is not None and self.zk in self.acts and made.epoch == len(self.rosters):
             fresh = all(
                 (made.keys, made.quorum, made.internal_key) != (r.keys, r.quorum, r.internal_key)
                 for r, _, _ in self.rosters
@@ -142,11 +147,6 @@ class Slow:
                 if self.rosters:
                     self.rosters[-1] = (*self.rosters[-1][:2], start - 1)
                 self.rosters.append((made, start, None))
-        listed = {bytes(a.contract) for a in self.spell.apps}
-        spent = {bytes(a.contract) for _, _, c in self.ins for a in c}
-        self.Ks = sorted(listed | spent | {self.zk})
-        order = sorted(listed)
-        self.acts = {order[p.contract]: p.action for p in self.spell.proofs}
 
     @staticmethod
     def _nft(K: bytes) -> App:

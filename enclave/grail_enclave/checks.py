@@ -27,12 +27,13 @@ from dataclasses import dataclass
 from grail.charms import case as spell_case
 from grail.charms import rules as spell_rules
 from grail.charms.classify import PORT
+from grail.charms.consent import signer_consent
 from grail.charms.rule import refuse, rule
 from grail.charms.rules import CheckedTx
 from grail.errors import GrailError, Refused, SpellIncorrect
 from grail.operators.configuration import BEFORE_IT, UNKNOWN_GUARD
 from grail_enclave.case import Case
-from grail_enclave.established import Charmed, Shaped, Spent
+from grail_enclave.established import Charmed, Shaped, Spelled, Spent
 from grail_enclave.intake import (
     ConfirmedRule,
     HistoryRule,
@@ -82,16 +83,19 @@ def unknown_guard(case: spell_case.Case) -> None:
             )
 
 
-SPELL_RULES = tuple(
-    each
-    for known in spell_rules.RULES
-    for each in ((unknown_guard, known) if known.name == BEFORE_IT else (known,))
-)
+def _at_signing(known: spell_rules.Rule) -> tuple[spell_rules.Rule, ...]:
+    """The rule as signing asks it: a signer's witness is looked at, not only his script."""
+    if known.name == BEFORE_IT:
+        return (unknown_guard, known)
+    return (signer_consent,) if known.name == signer_consent.name else (known,)
+
+
+SPELL_RULES = tuple(each for known in spell_rules.RULES for each in _at_signing(known))
 
 
 @dataclass(frozen=True)
 class SpellCorrectRule:
-    """Steps 8 to 12: the rules of a correct spell, those of ancestors and `unknown_guard`."""
+    """Steps 8 to 12: the rules of a correct spell, and what signing alone asks of witnesses."""
 
     rules: Sequence[spell_rules.Rule] = SPELL_RULES
     name: str = "SpellIncorrect"
@@ -110,6 +114,7 @@ class SpellCorrectRule:
                 case.anchors.next_height,
                 case.anchors.configuration.network,
                 rules=self.rules,
+                spell=case.got(Spelled).spell,
             )
         except SpellIncorrect as exc:
             raise refused(exc) from exc

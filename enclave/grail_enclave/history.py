@@ -12,11 +12,13 @@ from collections.abc import Mapping, Sequence
 from grail.bitcoin.addresses import quorum_leaf
 from grail.bitcoin.spv import is_coinbase
 from grail.bitcoin.taproot import leaf_hash
-from grail.bitcoin.tx import Tx, sighash, verify_input
-from grail.charms import rules, spell
+from grail.bitcoin.tx import Tx, sighash
+from grail.charms import spell
 from grail.charms.app import App, Data
 from grail.charms.descriptor import Bundle
+from grail.charms.history import NO_CHARMS, Coin, Judge
 from grail.charms.record import Record, Reign
+from grail.charms.spell import Spell
 from grail.crypto import schnorr
 from grail.errors import GrailError, Incorrect, Refused, SpellIncorrect
 from grail.operators.evidence import TxEvidence
@@ -24,27 +26,32 @@ from grail.types import OutPoint, Txid, TxOut
 from grail_enclave.anchors import Anchors
 from grail_enclave.caches import Charms
 
-NO_CHARMS: Mapping[App, Data] = {}
 
-UNDECIDED = frozenset({"BundleMismatch", "RetiredRoster"})
-"""Refusals that say nothing of a transaction for good: its bundle is not here, its time not yet."""
-
-
-def check_anchor(tx: Tx, prevouts: Sequence[TxOut], record: Record) -> Reign:
-    """The reign whose quorum signed an input of this transaction. Raises `Incorrect`.
+def check_anchor(tx: Tx, prevouts: Sequence[TxOut], record: Record) -> tuple[Reign, ...]:
+    """The reigns whose quorums signed inputs of this transaction, at least one.
 
     The signature covers all inputs with amounts and scripts, all outputs, and the leaf, which only
-    the members' own enclaves rebuild; so neither control block nor address needs another look.
+    the members' own enclaves rebuild; so neither control block nor address needs another look. An
+    input that only looks like the quorum's takes nothing from another that is. Raises `Incorrect`.
     """
     if len(prevouts) != len(tx.inputs):
         raise Incorrect(f"anchor: {len(prevouts)} prevouts for {len(tx.inputs)} inputs")
     leaves = {quorum_leaf(reign.roster): reign for reign in record.reigns}
+    found: dict[int, Reign] = {}
+    fault = Incorrect("anchor: no input is spent by the quorum leaf of a known roster")
     for index, txin in enumerate(tx.inputs):
         reign = leaves.get(txin.witness[-2]) if len(txin.witness) > 2 else None
-        if reign is not None:
+        if reign is None or reign.epoch in found:
+            continue
+        try:
             _check_quorum(tx, prevouts, index, reign)
-            return reign
-    raise Incorrect("anchor: no input is spent by the quorum leaf of a known roster")
+        except Incorrect as exc:
+            fault = exc
+        else:
+            found[reign.epoch] = reign
+    if not found:
+        raise fault
+    return tuple(found.values())
 
 
 def _check_quorum(tx: Tx, prevouts: Sequence[TxOut], index: int, reign: Reign) -> None:
@@ -74,9 +81,9 @@ class History:
         self._bundles = bundles
         self._anchors = anchors
         self._heights: dict[Txid, int | None] = {}
-        self._reigns: dict[Txid, Reign] = {}
+        self._reigns: dict[Txid, tuple[Reign, ...]] = {}
         self._charms: dict[Txid, Charms] = {}
-        self._spelled: set[Txid] = set()
+        self._spells: dict[Txid, Spell] = {}
 
     def __contains__(self, txid: Txid) -> bool:
         return txid in self._items
@@ -105,8 +112,8 @@ class History:
                 raise Refused("NotConfirmed", f"transaction {txid}: {exc}", got=str(txid)) from exc
         return self._heights[txid]
 
-    def reign(self, txid: Txid) -> Reign:
-        """The reign of the quorum that signed the transaction. Raises `Incorrect`."""
+    def reigns(self, txid: Txid) -> tuple[Reign, ...]:
+        """The reigns of the quorums that signed the transaction. Raises `Incorrect`."""
         if txid not in self._reigns:
             prevouts = self._items[txid].prevouts
             if prevouts is None:
@@ -146,12 +153,13 @@ class History:
 
     def _check_parent(self, txid: Txid) -> None:
         try:
-            reign = self.reign(txid)
+            signed = [reign.epoch for reign in self.reigns(txid)]
         except Incorrect as exc:
             raise _unsafe(txid, str(exc)) from exc
         ruling = self._anchors.ruling()
-        if ruling is None or ruling.epoch != reign.epoch:
-            raise _unsafe(txid, f"epoch {reign.epoch} signed it and does not rule")
+        if ruling is None or ruling.epoch not in signed:
+            epochs = ", ".join(map(str, signed))
+            raise _unsafe(txid, f"epoch {epochs} signed it and does not rule")
 
     def settled(self, depth: int) -> set[OutPoint]:
         """The outpoints that transactions of the evidence spent, more than `depth` blocks ago."""
@@ -198,16 +206,14 @@ class History:
         if is_coinbase(tx):
             return none
         try:
-            found = spell.parse(tx)
-        except SpellIncorrect as exc:
-            if exc.rule == "ForeignSpell":
-                raise _invalid(txid, "it holds a spell of another kind") from exc
+            found = self._spells.get(txid) or spell.parse(tx)
+        except SpellIncorrect:
             return none
         if found is None:
             return none
-        self._spelled.add(txid)
+        self._spells[txid] = found
         most = self._anchors.configuration.max_ancestors
-        if len(self._spelled) > most:
+        if len(self._spells) > most:
             raise Refused(
                 "HistoryInvalid",
                 "too many ancestors since the last anchors",
@@ -222,57 +228,39 @@ class History:
     def _anchored(self, txid: Txid) -> bool:
         """Whether a quorum signed it within its reign. Raises `Refused` HistoryInvalid."""
         try:
-            reign = self.reign(txid)
+            signed = self.reigns(txid)
         except Incorrect as exc:
             raise _invalid(txid, str(exc)) from exc
         height = self.height(txid)
         at = self._anchors.next_height if height is None else height
-        return reign.start <= at and (reign.end is None or at <= reign.end)
+        return any(reign.rules(at) for reign in signed)
 
     def _fully(self, txid: Txid) -> Charms:
+        """The verdict that the index gives as well, on the record as it was at that height."""
         tx, height = self.tx(txid), self.height(txid)
         if height is None:
             raise _invalid(txid, "it is neither confirmed nor signed by the ruling quorum")
-        prevouts = []
+        coins = []
         for txin in tx.inputs:
             made = self.tx(txin.outpoint.txid).outputs
             if txin.outpoint.vout >= len(made):
                 raise _invalid(txid, f"its input {txin.outpoint} does not exist")
             out = made[txin.outpoint.vout]
-            prevouts.append(rules.Prevout(out.sats, out.script, self.charms(txin.outpoint)))
-        self._check_signers(tx, [TxOut(out.sats, out.script) for out in prevouts])
-        try:
-            checked = rules.correct(
-                tx,
-                prevouts,
-                self._bundles,
-                self._anchors.record,
-                height,
-                self._anchors.configuration.network,
-                confirmed=True,
-            )
-        except SpellIncorrect as exc:
-            if exc.rule in UNDECIDED:
-                raise _invalid(txid, str(exc)) from exc
-            # An incorrect spell is no spell: what it spent is burned, what it made has no charms.
-            return (NO_CHARMS,) * len(tx.outputs)
-        return checked.charms
-
-    def _check_signers(self, tx: Tx, prevouts: Sequence[TxOut]) -> None:
-        """The witnesses that a verdict looks at must be real: no txid covers them.
-
-        Else whoever brings the evidence could turn a correct ancestor into an incorrect one, or the
-        other way round, by what he writes there.
-        """
-        found = spell.parse(tx)
-        for inputs in () if found is None else found.x.values():
-            for index in inputs.signers:
-                if index >= len(prevouts):
-                    continue  # the rules say what is wrong with it
-                try:
-                    verify_input(tx, prevouts, index)
-                except Incorrect as exc:
-                    raise _invalid(tx.txid, f"signer's input {index}: {exc}") from exc
+            coins.append(Coin(out.sats, out.script, self.charms(txin.outpoint), None))
+        network = self._anchors.configuration.network
+        judged = Judge(network).judge(
+            tx,
+            coins,
+            self._bundles,
+            self._anchors.record.at(height, network),
+            height,
+            confirmed=True,
+            spell=self._spells[txid],
+        )
+        known = tuple(charms for charms in judged.charms if charms is not None)
+        if len(known) != len(judged.charms):
+            raise _invalid(txid, str(judged.refusal))
+        return known
 
     def _keep(self, txid: Txid, charms: Charms) -> None:
         self._charms[txid] = charms

@@ -8,11 +8,10 @@ import pytest
 from enclave_world import ALICE, BOB, RATE, World, ask, rule, sign, vote, zkbtc_app
 
 from grail.bitcoin.tx import Tx, TxIn
-from grail.charms import rules as spell_rules
-from grail.charms.app import App, Contract
+from grail.charms import history as spell_history
+from grail.charms.app import App
 from grail.charms.envelope import MAGIC
-from grail.charms.public_inputs import Inputs
-from grail.charms.spell import ContractProof, Spell
+from grail.charms.spell import Spell
 from grail.draft.assembled import Assembled
 from grail.draft.draft import CARRIER, Draft, Purse
 from grail.errors import Incorrect, Refused
@@ -194,7 +193,7 @@ def test_anchor_counts_only_in_its_reign(settled: World) -> None:
     vault: Tx = settled.vault_tx  # type: ignore[attr-defined]
     prevouts = items[vault.txid].prevouts
     assert prevouts is not None
-    reign = check_anchor(vault, prevouts, anchors.record)
+    (reign,) = check_anchor(vault, prevouts, anchors.record)
     assert reign.epoch == 0
     late = replace(reign, start=10_000)
     record = replace(anchors.record, reigns=(late,))
@@ -246,13 +245,13 @@ def test_G14_diamond_is_checked_once_each(monkeypatch: pytest.MonkeyPatch) -> No
     items = {tx.txid: TxEvidence(tx.serialize(), block.prove(tx.txid)) for tx in (root, *txs)}
     anchors = enclave.anchors()
     calls: list[Txid] = []
-    correct = spell_rules.correct
+    correct = spell_history.correct
 
     def counted(tx: Tx, *args: object, **options: object) -> object:
         calls.append(tx.txid)
         return correct(tx, *args, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(spell_rules, "correct", counted)
+    monkeypatch.setattr(spell_history, "correct", counted)
     found = History(items, RequestBundles((), anchors.bundles), anchors)
     assert not found.charms(tip)  # units out of nothing: incorrect from the first on
     assert calls == [tx.txid for tx in txs]
@@ -300,35 +299,3 @@ def test_G13_no_verdict_is_made_without_a_record(settled: World) -> None:
     back.mine_many(3)
     ask(enclave, frames.HEADERS, [header.serialize() for header in back.headers]).unwrap()
     assert sign(enclave, request, votes).refusal is None
-
-
-def test_C5_witness_of_an_ancestors_signer() -> None:
-    """No txid covers a witness, so one that a verdict rests on must verify: stripped or altered,
-    it makes an ancestor neither correct nor burned."""
-    world = World.begun()
-    coin = world.give(ALICE, 50_000)
-    contract = Contract(bytes(32), zkbtc_app().bundle.vk)
-    spell = Spell.build(
-        [{contract.token: 5}], x={contract: Inputs(signers=(0,))}, acting=[contract]
-    )
-    spell = replace(spell, proofs=(ContractProof(0, 0, bytes(128)),))
-    outputs = (TxOut(1_000, ALICE.script), TxOut(0, spell.op_return()))
-    bare = Tx(2, (TxIn(coin.outpoint),), outputs, 0)
-    signed = ALICE.sign(bare, [coin.output], 0)
-    world.confirm(signed)
-    parent = world.transactions[coin.outpoint.txid]
-    anchors = world.enclave().anchors()
-
-    def judged(tx: Tx) -> object:
-        items = {
-            parent.txid: TxEvidence(parent.serialize()),
-            tx.txid: TxEvidence(tx.serialize(), world.chain.prove(tx.txid)),
-        }
-        bundles = RequestBundles((zkbtc_app().bundle.serialize(),), anchors.bundles)
-        return dict(History(items, bundles, anchors).charms(tx.outpoint(0)))
-
-    good = signed.inputs[0].witness[0]
-    for witness in ((), (bytes(64),), (good[:-1] + bytes([good[-1] ^ 1]),), (good + b"\x01",)):
-        with pytest.raises(Refused, match="HistoryInvalid"):
-            judged(bare.with_witness(0, witness) if witness else bare)
-    assert judged(signed) == {}  # a real witness; the spell itself is incorrect

@@ -188,9 +188,9 @@ def _check_value(value: Data) -> None:
                 _check_value(item)
         case dict():
             for key, item in value.items():
-                if isinstance(key, bool) or not isinstance(key, (int, bytes, str)):
-                    raise InvalidInput("data: map keys are integers, byte strings or text")
-                _check_value(key)
+                small = type(key) is int and 0 <= key < codec.MAX_KEY
+                if not small and not isinstance(key, (bytes, str)):
+                    raise InvalidInput("data: map keys are below 2^53, byte strings or text")
                 _check_value(item)
         case _:
             raise InvalidInput(f"data: a {type(value).__name__} has no place in a charm")

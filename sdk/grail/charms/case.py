@@ -6,7 +6,7 @@ and nothing is hashed twice.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,7 +16,7 @@ from grail.bitcoin.network import Network
 from grail.bitcoin.tx import Tx
 from grail.charms import envelope
 from grail.charms import spell as spells
-from grail.charms.app import TOKEN, App, Contract, Data, canonical, identity_of, units
+from grail.charms.app import TOKEN, App, Contract, Data, canonical, identity_of
 from grail.charms.classify import Classes, Prevout, classify, guard_scripts
 from grail.charms.descriptor import IN, Action, AppRef, Bundle, FieldRef
 from grail.charms.fact_list import OWN, ZKBTC
@@ -48,6 +48,7 @@ class Case:
     network: Network
     confirmed: bool
     verify: Verify
+    parsed: Spell | None = None
 
     # -- section 2: the spell
 
@@ -67,9 +68,21 @@ class Case:
         return envelope.payload(self.tx, self.spell_output)
 
     @cached_property
+    def reading(self) -> Spell | SpellIncorrect:
+        """The spell, or why there is none that can be read: its bytes are read once."""
+        if self.parsed is not None:
+            return self.parsed
+        try:
+            return spells.read(self.tx, self.spell_output, self.payload)
+        except SpellIncorrect as refusal:
+            return refusal
+
+    @property
     def spell(self) -> Spell:
         """The spell; `SpellIncorrect` with rule SpellInvalid when it is none of ours."""
-        return spells.read(self.tx, self.spell_output, self.payload)
+        if isinstance(self.reading, SpellIncorrect):
+            raise self.reading
+        return self.reading
 
     @cached_property
     def outputs(self) -> tuple[Prevout, ...]:
@@ -95,17 +108,19 @@ class Case:
 
     @cached_property
     def record(self) -> Record:
-        """The record with the epoch that this transaction makes, if it makes a well-formed one."""
-        record = self.known_record
-        for output in self.outputs:
-            state = output.charms.get(self.zkbtc.nft)
-            if state is None:
-                continue
-            try:
-                record = record.extended(state, self.height, self.network)
-            except SpellIncorrect:
-                continue  # rule RosterInvalid names it, after what comes before it in the order
-        return record
+        """The record with the epoch that this transaction makes, if it makes a well-formed one.
+
+        Only an action of zkBTC makes a roster, and at most one, so that whoever writes states of
+        rosters into a spell does not fill the record with epochs to look for.
+        """
+        nft = self.zkbtc.nft
+        state = next((entry.charms[nft] for entry in self.outputs if nft in entry.charms), None)
+        if state is None or self.zkbtc not in self.proofs:
+            return self.known_record
+        try:
+            return self.known_record.extended(state, self.height, self.network)
+        except SpellIncorrect:
+            return self.known_record  # rule RosterInvalid names it, after what comes before it
 
     @cached_property
     def ruling(self) -> Reign | None:
@@ -186,10 +201,13 @@ class Case:
 
     # -- what is kept
 
+    @cached_property
+    def _held(self) -> tuple[_Held, _Held]:
+        return _held(self.prevouts), _held(self.outputs)
+
     def supply(self, contract: Contract, side: int) -> int:
         """S: the contract's own tokens over all inputs, or all outputs."""
-        token = contract.token
-        return sum(units(entry.charms, token) for entry in self.entries(side))
+        return self._held[side].units[contract.token]
 
     def minted(self, contract: Contract) -> int:
         """S_out - S_in."""
@@ -197,19 +215,15 @@ class Case:
 
     @cached_property
     def changed(self) -> Mapping[Contract, frozenset[str]]:
-        """The tags of each contract that are not kept."""
-        apps = self.spent_apps.union(self.spell.apps)
+        """The tags of each contract that are not kept: token sums differ, or sets of states."""
+        before, after = self._held
         changed: dict[Contract, set[str]] = {contract: set() for contract in self.contracts}
-        for app in apps:
-            if not self._kept(app):
+        for app in self.spent_apps.union(self.spell.apps):
+            if before.units[app] != after.units[app] or before.states.get(app) != after.states.get(
+                app
+            ):
                 changed[app.contract].add(app.tag)
         return {contract: frozenset(tags) for contract, tags in changed.items()}
-
-    def _kept(self, app: App) -> bool:
-        if app.tag == TOKEN:
-            before = sum(units(entry.charms, app) for entry in self.prevouts)
-            return before == sum(units(entry.charms, app) for entry in self.outputs)
-        return _states(self.prevouts, app) == _states(self.outputs, app)
 
     # -- what a contract is here
 
@@ -293,5 +307,22 @@ class Case:
         return {app.fe: app for app in listed if app.tag == TOKEN}
 
 
-def _states(entries: Sequence[Prevout], app: App) -> Counter[bytes]:
-    return Counter(canonical(entry.charms[app]) for entry in entries if app in entry.charms)
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """What all inputs, or all outputs, hold: sums of tokens, and states as multisets of bytes."""
+
+    units: Counter[App]
+    states: Mapping[App, Counter[bytes]]
+
+
+def _held(entries: Sequence[Prevout]) -> _Held:
+    """One pass over all charms."""
+    sums: Counter[App] = Counter()
+    states: defaultdict[App, Counter[bytes]] = defaultdict(Counter)
+    for entry in entries:
+        for app, data in entry.charms.items():
+            if app.tag == TOKEN:
+                sums[app] += data
+            else:
+                states[app][canonical(data)] += 1
+    return _Held(sums, states)

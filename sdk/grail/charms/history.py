@@ -18,6 +18,7 @@ from grail.charms.app import App, Data
 from grail.charms.descriptor import Bundle
 from grail.charms.record import Record
 from grail.charms.rules import RULES, CheckedTx, Prevout, Rule, Verify, correct
+from grail.charms.spell import Spell
 from grail.errors import SpellIncorrect
 from grail.types import OutPoint, Txid
 
@@ -25,6 +26,12 @@ Charms: TypeAlias = Mapping[App, Data] | None
 """The charms of an output, or None while they are unknown."""
 
 NO_CHARMS: Mapping[App, Data] = {}
+MISSING = frozenset({"HistoryMissing", "BundleMismatch"})
+"""Refusals that say nothing of a transaction: what its verdict needs is not at hand."""
+
+NOT_YET = frozenset({"RetiredRoster"})
+"""Refusals that are final only in a block: the same transaction may be correct in another one."""
+
 COINBASE = OutPoint(Txid(bytes(32)), 0xFFFFFFFF)
 
 
@@ -54,7 +61,7 @@ class Judged:
     """The verdict on one transaction: charms per output, the record after it, and why.
 
     `checked` is there when the spell is correct, `refusal` when it is not (its charms are burned)
-    or when something is missing (rule HistoryMissing or BundleMismatch; charms are None).
+    or when there is no verdict (rules MISSING, or NOT_YET outside a block; charms are None).
     """
 
     tx: Tx
@@ -71,7 +78,11 @@ class Judged:
 
 @dataclass(frozen=True)
 class Judge:
-    """The parameters of every verdict: network, rules and verifier."""
+    """The parameters of every verdict: network, rules and verifier.
+
+    Index, wallets and enclaves all judge by this one function, so that no transaction has charms
+    for some of them and none for others.
+    """
 
     network: Network
     rules: Sequence[Rule] = RULES
@@ -86,13 +97,17 @@ class Judge:
         height: int,
         *,
         confirmed: bool,
+        spell: Spell | None = None,
     ) -> Judged:
-        """What the transaction does to charms; `coins` are its prevouts, None where not at hand."""
+        """What the transaction does to charms; `coins` are its prevouts, None where not at hand.
+
+        `spell` is the transaction's, where the caller has read it already.
+        """
         burned = Judged(tx, (NO_CHARMS,) * len(tx.outputs), record)
         if tx.inputs[0].outpoint == COINBASE:
             return burned
         try:
-            spell = spells.parse(tx)
+            spell = spells.parse(tx) if spell is None else spell
         except SpellIncorrect as refusal:
             return Judged(tx, burned.charms, record, refusal=refusal)
         if spell is None:
@@ -112,10 +127,11 @@ class Judge:
                 confirmed=confirmed,
                 rules=self.rules,
                 verify=self.verify,
+                spell=spell,
             )
         except SpellIncorrect as refusal:
-            missing = refusal.rule in ("HistoryMissing", "BundleMismatch")
-            return Judged(tx, unknown if missing else burned.charms, record, refusal=refusal)
+            open_ = refusal.rule in MISSING or (refusal.rule in NOT_YET and not confirmed)
+            return Judged(tx, unknown if open_ else burned.charms, record, refusal=refusal)
         return Judged(tx, checked.charms, checked.record, checked=checked)
 
 

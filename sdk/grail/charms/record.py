@@ -94,6 +94,16 @@ class Record:
         """The rosters in order of epochs."""
         return tuple(reign.roster for reign in self.reigns)
 
+    def at(self, height: int, network: Network) -> Record:
+        """The record as the blocks up to `height` tell it: what was made later is not in it.
+
+        A transaction's verdict must not change with rosters that nobody knew of when it confirmed.
+        """
+        known = [reign for reign in self.reigns if reign.start - network.k <= height]
+        if len(known) == len(self.reigns):
+            return self
+        return Record(self.zkbtc, (*known[:-1], *(replace(last, end=None) for last in known[-1:])))
+
     def extended(self, state: Data, height: int, network: Network) -> Record:
         """The record after a correct roster spell (or deploy) with this state at `height`.
 

@@ -6,8 +6,8 @@ signing request, an ancestor in a history, and the index. It runs no code of any
 of one is its descriptor, and of one app alone, zkBTC, how the Grail NFT names a roster.
 
 In order: 6 two_spells, foreign_spell, spell_invalid; 8 bundle_mismatch, key_unsafe, single_party;
-9 guard_undeclared_charm, row_unknown, output_claimed_twice, proof_missing, proof_extra,
-action_unknown, app_missing, app_extra, state_invalid, roster_invalid; 10 not_kept (E1), port_count,
+9 app_extra, guard_undeclared_charm, row_unknown, output_claimed_twice, proof_missing, proof_extra,
+action_unknown, app_missing, state_invalid, roster_invalid; 10 not_kept (E1), port_count,
 nft_outside, not_fresh, port_token_unnamed (E2), row_payee, row_charm, pay_invalid, signer_invalid,
 signer_sighash (E3), turnstile_broken, mint_unseen, row_short, vault_shape (E4), retired_roster
 (E5), move_not_equal (E6), successor_unequal (E7); 11 height_stale; 12 proof_invalid.
@@ -137,6 +137,7 @@ RULES: tuple[Rule, ...] = (
     spell_rules.key_unsafe,
     spell_rules.single_party,
     # 9
+    guard_rules.app_extra,
     guard_rules.guard_undeclared_charm,
     guard_rules.row_unknown,
     guard_rules.output_claimed_twice,
@@ -144,7 +145,6 @@ RULES: tuple[Rule, ...] = (
     guard_rules.proof_extra,
     guard_rules.action_unknown,
     guard_rules.app_missing,
-    guard_rules.app_extra,
     guard_rules.state_invalid,
     guard_rules.roster_invalid,
     # 10
@@ -184,12 +184,15 @@ def correct(  # noqa: PLR0917 - what a verdict depends on, one by one
     confirmed: bool = False,
     rules: Sequence[Rule] = RULES,
     verify: Verify | None = None,
+    spell: Spell | None = None,
 ) -> CheckedTx:
     """Check a transaction's spell by every rule in order; the first that fails answers.
 
     `bundles` by vk. `height` is the confirming height, or tip + 1 while unconfirmed; only what is
     `confirmed` enjoys a retired roster's grace for its outputs. `record` may or may not hold the
     epoch that this transaction itself makes. `verify` stands in for Groth16's verifier in tests.
+    `spell` is this transaction's, where the caller has read it already (`spell.parse`).
+    No witness is looked at: no txid covers it, and a verdict must not change with it.
 
     Raises: SpellIncorrect with the rule's name; InvalidInput when prevouts and inputs differ in
     number, which is the caller's fault.
@@ -197,7 +200,7 @@ def correct(  # noqa: PLR0917 - what a verdict depends on, one by one
     if len(prevouts) != len(tx.inputs) or not tx.inputs:
         raise InvalidInput(f"got {len(prevouts)} prevouts, expected {len(tx.inputs)}, at least 1")
     verifier = groth16.verify if verify is None else verify
-    case = Case(tx, tuple(prevouts), bundles, record, height, network, confirmed, verifier)
+    case = Case(tx, tuple(prevouts), bundles, record, height, network, confirmed, verifier, spell)
     for rule in rules:
         rule.check(case)
     return _checked(case)

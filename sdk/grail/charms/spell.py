@@ -6,7 +6,7 @@ CBOR, and stands in one output `OP_RETURN "spell" <[spell, proof]>`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -27,9 +27,11 @@ from grail.charms.public_inputs import (
 )
 from grail.codec import cs
 from grail.crypto.schnorr import tagged_hash
-from grail.errors import DecodeError, InvalidInput
+from grail.errors import DecodeError, InvalidInput, SpellIncorrect
 
 __all__ = [
+    "MAX_APPS",
+    "MAX_CONTRACTS",
     "MAX_PAYLOAD",
     "NO_INPUTS",
     "PROOF_SIZE",
@@ -49,6 +51,11 @@ __all__ = [
 VERSION = 15
 PROOF_SIZE = 128
 """A Groth16 proof over BN254, compressed: A, B, C."""
+
+MAX_CONTRACTS = 32
+MAX_APPS = 64
+"""Contracts and apps that a spell lists. Each contract is looked for at the guarded addresses of
+every epoch, so their number is a cost that whoever writes a spell could drive up."""
 
 SPELL_KEYS = frozenset({"version", "tx", "app_public_inputs"})
 
@@ -98,6 +105,11 @@ class Spell:
         apps.update(contract.token for contract in acting if contract not in present)
         public = {contract: inputs for contract, inputs in (x or {}).items() if inputs != NO_INPUTS}
         spell = cls(tuple(sorted(apps)), tuple(dict(charms) for charms in outs), public)
+        if len(spell.apps) > MAX_APPS or len(spell.contracts) > MAX_CONTRACTS:
+            raise InvalidInput(
+                f"spell: {len(spell.apps)} apps of {len(spell.contracts)} contracts, expected at "
+                f"most {MAX_APPS} of {MAX_CONTRACTS}"
+            )
         for contract in public:
             if contract not in spell.contracts:
                 raise InvalidInput(f"x: contract {contract} lists no app in this spell")
@@ -176,7 +188,7 @@ def read(tx: Tx, index: int, raw: bytes) -> Spell:
     Raises `SpellIncorrect` with rule SpellInvalid.
     """
     try:
-        value = codec.decode(raw, max_bytes=MAX_PAYLOAD)
+        value = codec.decode(raw, max_bytes=MAX_PAYLOAD, free_keys=True)
     except DecodeError as exc:
         invalid(f"payload: {exc}", got=type(exc).__name__, expected="canonical CBOR")
     match value:
@@ -196,6 +208,7 @@ def read(tx: Tx, index: int, raw: bytes) -> Spell:
     if index < len(outs):
         invalid("OP_RETURN below n_outs", got=f"output {index}", expected=f"{len(outs)} or above")
     apps = _apps(public)
+    check_counts(apps)
     x = _public_inputs(apps, list(public.values()))
     charms = tuple(_charms(apps, entry) for entry in outs)
     spell = Spell(apps, charms, x)
@@ -214,8 +227,24 @@ def parse(tx: Tx) -> Spell | None:
     if index is None:
         return None
     raw = envelope.payload(tx, index)
-    envelope.refuse_foreign(raw)
-    return read(tx, index, raw)
+    try:
+        return read(tx, index, raw)
+    except SpellIncorrect:
+        # What was read begins with our magic; only what was not can be of another format.
+        envelope.refuse_foreign(raw)
+        raise
+
+
+def check_counts(apps: Collection[App]) -> None:
+    """Refuse more apps or contracts than a spell may list.
+
+    Raises `SpellIncorrect` with rule SpellInvalid.
+    """
+    if len(apps) > MAX_APPS:
+        invalid("too many apps", got=len(apps), expected=f"at most {MAX_APPS}")
+    contracts = len({app.contract for app in apps})
+    if contracts > MAX_CONTRACTS:
+        invalid("too many contracts", got=contracts, expected=f"at most {MAX_CONTRACTS}")
 
 
 def _apps(public: dict[Data, Data]) -> tuple[App, ...]:

@@ -7,6 +7,7 @@ from functools import lru_cache
 from grail.charms import envelope
 from grail.charms.case import Case
 from grail.charms.rule import refuse, rule
+from grail.charms.spell import Spell, check_counts
 from grail.errors import GrailError, SpellIncorrect
 from grail.zk import groth16
 
@@ -26,6 +27,8 @@ def two_spells(case: Case) -> None:
 @rule("ForeignSpell", "C4", "C5", "C6")
 def foreign_spell(case: Case) -> None:
     """The proof begins with our magic; a spell of another format is nothing that we judge."""
+    if isinstance(case.reading, Spell):
+        return  # what was read begins with our magic
     try:
         raw = case.payload
     except SpellIncorrect:
@@ -35,8 +38,12 @@ def foreign_spell(case: Case) -> None:
 
 @rule("SpellInvalid", "C3", "C10", "C11", "C12", "C15", "C16", "C20", "G15", "G4")
 def spell_invalid(case: Case) -> None:
-    """The spell is canonical and has exactly the parts of section 2."""
+    """The spell is canonical and has exactly the parts of section 2.
+
+    It must list what its inputs hold, so they cannot hold more apps than a spell may list.
+    """
     _ = case.spell
+    check_counts(case.spent_apps)
 
 
 @rule("BundleMismatch", "Z10", "C18")

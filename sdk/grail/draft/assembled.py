@@ -19,6 +19,7 @@ from grail.bitcoin.taproot import TaprootOutput
 from grail.bitcoin.tx import Tx
 from grail.charms import rules, spell
 from grail.charms.app import Contract
+from grail.charms.consent import check_consent
 from grail.charms.descriptor import Bundle
 from grail.charms.record import Record
 from grail.charms.rules import CheckedTx, Prevout
@@ -215,9 +216,13 @@ class Assembled:
         """The PSBT for the operators: previous transactions, and the accounts' final witnesses.
 
         The leaves that the quorum spends by stand in it, so that whoever finds the decision can
-        finish the transaction.
+        finish the transaction. Raises `SpellIncorrect` with rule SignerSighash, as the operators
+        would, for a signer's witness that is no consent.
         """
         signed = self.signed_by(*accounts)
+        for index in sorted({index for act in self.acts for index in act.signers}):
+            if signed.inputs[index].witness:  # others sign later
+                check_consent(signed, self.spent_outputs, index)
         psbt = Psbt.of(self.tx)
         for index, (txin, spent) in enumerate(zip(signed.inputs, self.spends, strict=True)):
             psbt = psbt.with_input(

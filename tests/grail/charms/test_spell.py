@@ -98,7 +98,9 @@ def test_data_that_a_state_may_hold(data: Any) -> None:
     assert spell.outs == ({POOL.nft: [0, data]},)
 
 
-@pytest.mark.parametrize("data", [{True: 1}, {None: 1}, {(1, 2): 1}], ids=repr)
+@pytest.mark.parametrize(
+    "data", [{True: 1}, {None: 1}, {(1, 2): 1}, {-1: 1}, {1 << 53: 1}, {("a",): 1}], ids=repr
+)
 def test_C12_map_keys_are_numbers_or_strings(data: Any) -> None:
     apps = {POOL.nft.to_cbor(): None}
     invalid(carrier(payload(tx={"outs": [{0: data}]}, app_public_inputs=apps)))
