@@ -175,7 +175,7 @@ class _Swap:
         if intent.deadline is not None and height > intent.deadline:
             raise Refused(
                 "StaleTip",
-                f"got height {height} for the next block, expected at most {intent.deadline}",
+                f"past its deadline: got height {height}, expected at most {intent.deadline}",
                 got=f"height {height}",
                 expected=f"at most {intent.deadline}",
                 hint="state a later deadline, or none",
