@@ -25,8 +25,8 @@ from grail.bridge.peg_in import draft_peg_in
 from grail.bridge.peg_out import draft_peg_out
 from grail.charms.record import Record, Reign
 from grail.crypto.schnorr import NUMS, KeyPair
-from grail.draft.assembled import Assembled, Context
-from grail.draft.draft import Purse
+from grail.draft.assembled import Act, Assembled, Context
+from grail.draft.draft import CARRIER, Draft, Payment, Purse
 from grail.operators import frames
 from grail.operators.configuration import Configuration
 from grail.operators.evidence import DeployRecord, Known, SigningRequest, TxEvidence, assemble
@@ -269,6 +269,23 @@ class World:
     def voted(self, request: SigningRequest) -> list[Reply]:
         """The votes of a quorum of fresh enclaves."""
         return [vote(enclave, request) for enclave in self.enclaves(QUORUM)]
+
+
+def two_coins(world: World) -> tuple[Assembled, Coin, Coin, Coin]:
+    """A peg-out of Alice's that also spends a coin of her own, and what it spends."""
+    tx, minted = world.served()
+    world.confirm(tx)
+    vault, held = world.coin(tx, 0), world.coin(tx, 1, {world.zkbtc.token: minted})
+    own = world.give(ALICE, 90_000)
+    draft = Draft(world.context)
+    draft.spend_guarded(world.zkbtc, vault)
+    draft.spend(held, own)
+    draft.pay_guard(world.zkbtc, minted - 100_000)
+    draft.keep_rest(ALICE.script, CARRIER, {world.zkbtc.token: -100_000})
+    draft.pay(BOB.script, 100_000)
+    draft.change = Payment(ALICE.script, 60_000)
+    draft.act(Act(world.zkbtc, zkbtc_app(), "settle"))
+    return prove(draft.assemble()), vault, held, own
 
 
 @cache

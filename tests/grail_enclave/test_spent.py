@@ -17,6 +17,7 @@ from enclave_world import (
     prove,
     rule,
     sign,
+    two_coins,
     vote,
     zkbtc_app,
 )
@@ -25,8 +26,7 @@ import grail.bridge.peg_out as peg_out_module
 from grail.bitcoin.spv import Inclusion
 from grail.bitcoin.tx import Tx, TxIn
 from grail.bridge.peg_out import draft_peg_out
-from grail.draft.assembled import Act, Assembled
-from grail.draft.draft import CARRIER, Draft, Payment, Purse
+from grail.draft.draft import Purse
 from grail.operators import frames, memory
 from grail.operators.evidence import SigningRequest
 from grail.operators.frames import Reply
@@ -48,23 +48,6 @@ def show(enclave: Enclave, tx: Tx, proof: Inclusion, *path: Tx) -> Reply:
 def known(enclave: Enclave) -> int:
     assert enclave._acceptor is not None
     return len(enclave._acceptor.memory.known)
-
-
-def two_coins(world: World) -> tuple[Assembled, Coin, Coin, Coin]:
-    """A peg-out of Alice's that also spends a coin of her own, and what it spends."""
-    tx, minted = world.served()
-    world.confirm(tx)
-    vault, held = world.coin(tx, 0), world.coin(tx, 1, {world.zkbtc.token: minted})
-    own = world.give(ALICE, 90_000)
-    draft = Draft(world.context)
-    draft.spend_guarded(world.zkbtc, vault)
-    draft.spend(held, own)
-    draft.pay_guard(world.zkbtc, minted - 100_000)
-    draft.keep_rest(ALICE.script, CARRIER, {world.zkbtc.token: -100_000})
-    draft.pay(BOB.script, 100_000)
-    draft.change = Payment(ALICE.script, 60_000)
-    draft.act(Act(world.zkbtc, zkbtc_app(), "settle"))
-    return prove(draft.assemble()), vault, held, own
 
 
 def double_spend(own: Coin) -> Tx:
