@@ -33,11 +33,22 @@ class GrailError(Exception):
     """Root of all errors of the project.
 
     `hint` is one sentence that says what to do next, apart from `str(e)` which says what happened.
+    A traceback shows it below the message.
     """
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
         self.hint = hint
+
+    @property
+    def hint(self) -> str:
+        """What to do next; empty where nothing helps."""
+        return self._hint
+
+    @hint.setter
+    def hint(self, text: str) -> None:
+        self._hint = text
+        self.__notes__ = [f"hint: {text}"] if text else []
 
 
 class InvalidInput(GrailError, ValueError):
