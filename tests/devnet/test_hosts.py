@@ -11,10 +11,17 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
+from grail.bitcoin.tx import Tx, TxIn
 from grail.bridge.peg_in import draft_peg_in
+from grail.bridge.peg_out import draft_peg_out
 from grail.connection.connection import Connection, Wallet, connect
+from grail.draft.assembled import Assembled
+from grail.draft.draft import Purse
+from grail.errors import Refused
 from grail.operators import frames
 from grail.operators.frames import MAX_FRAME, Frame, Reply
+from grail.types import TxOut
+from grail.wallet.coins import Coin
 from grail_devnet.devnet import Devnet
 
 pytestmark = pytest.mark.devnet
@@ -162,3 +169,54 @@ def test_S17_a_user_who_keeps_his_signatures_is_not_waited_for(net, carol):
         time.sleep(0.5)
     net.mine()
     assert call(session.node.transaction_status, proven.tx.txid).confirmations == 1
+
+
+def test_G11_PROTOCOL_12_a_user_who_double_spends_freezes_the_vault_for_one_block(net, url, bearer):
+    """His peg-out is decided, then his own input goes elsewhere: a block later others are served.
+
+    Nobody tells the operators: their hosts find the block, and show it to their enclaves.
+    """
+    mallory, victim = net.wallet("mallory"), net.wallet("victim")
+    session, call, token = net.session, net.portal.call, net.zkbtc
+    for wallet in (mallory, victim):
+        net.faucet(wallet, 400_000)
+        wallet.deposit(200_000)
+    net.mine(6)
+    for wallet in (mallory, victim):
+        for waiting in wallet.deposits():
+            wallet.peg_in(waiting)
+        net.mine()
+    call(session.refresh)
+    vault = [next(coin for coin in session.vault() if coin.height is not None)]
+
+    def asked(wallet: Wallet) -> tuple[Coin, bytes, Assembled]:
+        held = next(coin for coin in session.usable(wallet.script) if token in coin.charms)
+        purse = Purse([held], wallet.script, session.rate)
+        built = draft_peg_out(
+            session.context(), session.apps.zkbtc, vault, purse, burn=50_000, pay_to=wallet.script
+        ).prove()
+        return held, call(session.request, built, wallet.inner.account), built
+
+    own, first, decided = asked(mallory)
+    _, second, served = asked(victim)
+    assert {i.outpoint for i in decided.tx.inputs} & {i.outpoint for i in served.tx.inputs}
+    elsewhere = Tx(2, (TxIn(own.outpoint),), (TxOut(own.output.sats - 300, mallory.script),), 0)
+    elsewhere = mallory.inner.account.sign(elsewhere, [own.output], 0)
+
+    assert len(call(session.sign, first).signatures) == 12
+    frame = frames.vote_frame(second)
+    reply = Reply.parse(httpx.post(f"{url}/v1/vote", content=frame.raw, headers=bearer).content)
+    assert reply.refusal is not None  # the vault's output is mallory's by decision
+    assert reply.refusal.rule in {"OutpointTaken", "RivalVoted"}
+    call(session.node.sendrawtransaction, elsewhere.serialize())
+    net.mine()
+    assert call(session.node.transaction_status, elsewhere.txid).confirmations == 1
+
+    collected = call(session.sign, second)
+    assert len(collected.signatures) == 12
+    call(session.publish, collected.tx)
+    net.mine()
+    assert call(session.node.transaction_status, served.tx.txid).confirmations == 1
+    with pytest.raises(Refused) as caught:
+        call(session.sign, first)
+    assert caught.value.rule == "InputSpent"
