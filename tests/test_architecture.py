@@ -28,7 +28,12 @@ LAYERS = [
     ["grail.apps"],
     ["grail.portal", "grail.network_file"],
     ["grail.bitcoin.node", "grail.bitcoin.rpc"],
-    ["grail.operators.transport", "grail.operators.asking", "grail.operators.coordinator", "grail.operators.client"],
+    [
+        "grail.operators.transport",
+        "grail.operators.asking",
+        "grail.operators.coordinator",
+        "grail.operators.client",
+    ],
     ["grail_host"],
     ["grail.wallet"],
     ["grail.draft"],
