@@ -174,6 +174,11 @@ class Case:
             for contract in self.contracts
         }
 
+    @cached_property
+    def guarded_outputs(self) -> frozenset[int]:
+        """The indexes of outputs at guarded addresses."""
+        return frozenset(place.index for found in self.classes.values() for place in found.outputs)
+
     def x(self, contract: Contract) -> Inputs:
         """The contract's public inputs."""
         return self.spell.inputs(contract)

@@ -182,8 +182,8 @@ def _placed_row(
 
 
 def _by_kind(places: Sequence[Place]) -> dict[int, tuple[Place, ...]]:
-    kinds: dict[int, tuple[Place, ...]] = {}
+    kinds: dict[int, list[Place]] = {}
     for place in places:
         if place.role == PORT and place.kind is not None:
-            kinds[place.kind] = (*kinds.get(place.kind, ()), place)
-    return kinds
+            kinds.setdefault(place.kind, []).append(place)
+    return {kind: tuple(found) for kind, found in kinds.items()}

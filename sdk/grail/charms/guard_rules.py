@@ -8,7 +8,7 @@ from __future__ import annotations
 from grail.bitcoin import addresses
 from grail.charms import state
 from grail.charms.case import UNPROVEN, Case
-from grail.charms.classify import UNDECLARED
+from grail.charms.classify import UNDECLARED, guard_scripts
 from grail.charms.record import read_state
 from grail.charms.rule import refuse, rule
 
@@ -121,18 +121,21 @@ def roster_invalid(case: Case) -> None:
     """The Grail NFT's new state is a roster, of the next epoch, at that roster's own address."""
     nft = case.zkbtc.nft
     gid = case.zkbtc.gid(case.network)
+    scripts = guard_scripts(case.record.rosters, gid)
     for index, output in enumerate(case.outputs):
         if nft not in output.charms:
             continue
         roster, _, _ = read_state(output.charms[nft])
         case.known_record.extended(output.charms[nft], case.height, case.network)
-        expected = addresses.guard(roster, gid).script_pubkey
-        if output.script != expected:
+        reign = case.record.reign(roster.epoch)
+        if reign is None or reign.roster != roster:
+            refuse("RosterInvalid", f"output {index}", got="a second roster", expected="one")
+        if scripts.get(output.script, (None,))[0] != roster.epoch:
             refuse(
                 "RosterInvalid",
                 f"output {index} is not at the address of the roster that its state names",
                 got=output.script.hex(),
-                expected=expected.hex(),
+                expected=addresses.guard(roster, gid).script_pubkey.hex(),
             )
 
 

@@ -214,6 +214,5 @@ def _without_action(case: Case, classes: Classes) -> None:
 
 
 def _ordinary(name: str, case: Case, index: int) -> None:
-    for classes in case.classes.values():
-        if any(place.index == index for place in classes.outputs):
-            refuse(name, f"output {index}", got="a guarded address", expected="an ordinary output")
+    if index in case.guarded_outputs:
+        refuse(name, f"output {index}", got="a guarded address", expected="an ordinary output")

@@ -16,7 +16,7 @@ from spellbook import NETWORK, ROSTERS, TOKEN, ZKBTC, Draft, coin, guard, person
 from grail.bitcoin.tx import Tx, TxIn
 from grail.charms import envelope
 from grail.charms.app import units
-from grail.charms.history import COINBASE
+from grail.charms.history import COINBASE, Coin, Judge
 from grail.charms.index import CharmIndex
 from grail.charms.record import roster_state
 from grail.errors import InvalidInput, SpellIncorrect
@@ -296,6 +296,19 @@ def _supplies(index: CharmIndex) -> Iterator[int]:
         for app, amount in (held.charms or {}).items():
             totals[app] = totals.get(app, 0) + amount
     yield from totals.values()
+
+
+@pytest.mark.parametrize("confirmed", [True, False])
+def test_S27_too_early_is_final_in_a_block_only(confirmed: bool) -> None:
+    """A mint before its roster rules: burned where it confirmed; outside a block not yet known."""
+    draft = book.peg_in()
+    judge = Judge(NETWORK, book.RULES, book.yes)
+    coins = [Coin(held.sats, held.script, held.charms, 0) for _, held in draft.inputs]
+    judged = judge.judge(draft.tx(), coins, book.BUNDLES, book.FIRST, 105, confirmed=confirmed)
+    assert judged.refusal is not None
+    assert judged.refusal.rule == "RetiredRoster"
+    assert judged.unknown is not confirmed
+    assert not any(judged.charms)
 
 
 def test_C19_undoing_everything_leaves_nothing() -> None:

@@ -85,6 +85,15 @@ def test_a_successor_counts_after_its_delay() -> None:
     assert EMPTY.extended(roster_state(ROSTERS[0]), 100, NETWORK).reigns[0].successor_from == 0
 
 
+def test_the_record_as_it_was() -> None:
+    """At a height nobody knows of rosters that were made later; the last one has no end yet."""
+    k = NETWORK.k
+    assert book.SECOND.at(412 - k, NETWORK) is book.SECOND
+    before = book.SECOND.at(412 - k - 1, NETWORK)
+    assert before == book.FIRST
+    assert before.at(106 - k - 1, NETWORK).reigns == ()
+
+
 def test_states_are_read_and_written() -> None:
     gid = book.NEXT_ZKBTC.gid(NETWORK)
     assert read_state(roster_state(ROSTERS[2], gid, 7)) == (ROSTERS[2], gid, 7)
