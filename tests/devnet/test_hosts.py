@@ -171,7 +171,7 @@ def test_S17_a_user_who_keeps_his_signatures_is_not_waited_for(net, carol):
     assert call(session.node.transaction_status, proven.tx.txid).confirmations == 1
 
 
-def test_G11_PROTOCOL_12_a_user_who_double_spends_freezes_the_vault_for_one_block(net, url, bearer):
+def test_S23_a_user_who_double_spends_freezes_the_vault_for_one_block(net, url, bearer):
     """His peg-out is decided, then his own input goes elsewhere: a block later others are served.
 
     Nobody tells the operators: their hosts find the block, and show it to their enclaves.

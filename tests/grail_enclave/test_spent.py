@@ -56,7 +56,7 @@ def double_spend(own: Coin) -> Tx:
     return Tx(2, (spends,), (TxOut(80_000, ALICE.script),), 0)
 
 
-def test_G11_PROTOCOL_12_a_double_spent_input_frees_the_vault_after_one_block(world):
+def test_S23_a_double_spent_input_frees_the_vault_after_one_block(world):
     built, vault, held, own = two_coins(world)
     enclaves = world.enclaves(QUORUM)
     request = world.request(built, ALICE)
@@ -79,7 +79,7 @@ def test_G11_PROTOCOL_12_a_double_spent_input_frees_the_vault_after_one_block(wo
     assert enclaves[0].state_hash() == state
 
 
-def test_G11_a_dead_transaction_is_neither_voted_for_nor_signed(world):
+def test_S23_a_dead_transaction_is_neither_voted_for_nor_signed(world):
     built, _, _, own = two_coins(world)
     enclaves = world.enclaves(QUORUM)
     request = world.request(built, ALICE)
@@ -168,7 +168,7 @@ def frozen(world: World) -> tuple[SigningRequest, SigningRequest, list[Enclave]]
     return evil, world.request(world.peg_out(live, held, 60_000), ALICE), enclaves
 
 
-def test_G11_an_outpoint_that_was_spent_freezes_no_live_one(world, monkeypatch):
+def test_S23_an_outpoint_that_was_spent_freezes_no_live_one(world, monkeypatch):
     monkeypatch.setattr(peg_out_module, "select_vault", lambda vault, _: list(vault))
     evil, honest, enclaves = frozen(world)
     for enclave in enclaves:

@@ -43,7 +43,7 @@ def pegged(world: World):  # type: ignore[no-untyped-def]
     return tx, world.coin(tx, 0), world.coin(tx, 1, {world.zkbtc.token: minted})
 
 
-def test_G11_a_double_spend_in_a_block_is_shown_before_the_next_request(host, world):
+def test_S23_a_double_spend_in_a_block_is_shown_before_the_next_request(host, world):
     """The user's own input goes elsewhere after the vote: one block later all is free."""
     _, vault, held = pegged(world)
     built = world.peg_out(vault, held, 60_000)
@@ -143,7 +143,7 @@ def test_S12_the_other_branch_is_looked_through_too(host, world):
     asyncio.run(main())
 
 
-def test_G11_a_host_that_started_anew_learns_from_what_stands_in_the_way(host, world):
+def test_S23_a_host_that_started_anew_learns_from_what_stands_in_the_way(host, world):
     """The conflict was mined while nobody looked: one request finds it, the next goes through."""
     built, vault, held, own = two_coins(world)
     dead = world.request(built, ALICE)
@@ -216,7 +216,7 @@ def test_the_number_watched_is_bounded(host, world, monkeypatch):
 # Before a request is passed on
 
 
-def test_G11_a_spent_guarded_input_is_not_passed_on(host, world):
+def test_S23_a_spent_guarded_input_is_not_passed_on(host, world):
     """Spent in a block: no vote. Spent in the mempool only: the enclave says who took it."""
     tx, vault, held = pegged(world)
     request = world.request(world.peg_out(vault, held, 60_000), ALICE).serialize()

@@ -52,7 +52,7 @@ def decided(who: list[Acceptor], of: Proposal) -> list[Vote]:
     return given
 
 
-def test_G11_a_double_spent_input_frees_the_pool_after_one_block():
+def test_S23_a_double_spent_input_frees_the_pool_after_one_block():
     depths: Depths = {block(1): 1}
     all_ = acceptors(depths=depths)
     old = decided(all_, A)
@@ -69,7 +69,7 @@ def test_G11_a_double_spent_input_frees_the_pool_after_one_block():
     assert isinstance(all_[0].decide([v for v in given if isinstance(v, Vote)], B), Decision)
 
 
-def test_G11_a_dead_votes_report_blocks_nobody_that_has_the_proof():
+def test_S23_a_dead_votes_report_blocks_nobody_that_has_the_proof():
     """Twelve voted for A; those who were never shown the block report it, one who was goes on."""
     depths: Depths = {block(1): 1}
     all_ = acceptors(depths=depths)
@@ -116,7 +116,7 @@ def test_a_conflict_kills_at_the_depth_that_policy_says():
     assert one.body(A.family) is None
 
 
-def test_G11_dead_is_removed_on_all_outpoints_and_no_others_vote_is_touched():
+def test_S23_dead_is_removed_on_all_outpoints_and_no_others_vote_is_touched():
     depths: Depths = {block(1): 1}
     one = acceptors(depths=depths)[0]
     other = proposal("other", "c")

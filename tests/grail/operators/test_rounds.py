@@ -293,7 +293,7 @@ def test_S3_no_flag_or_claim_replaces_a_certificate():
 
 
 @pytest.mark.parametrize("epoch", [0, 2, 2**32 - 1])
-def test_K1_nobodys_word_replaces_an_instance(epoch):
+def test_R10_nobodys_word_replaces_an_instance(epoch):
     """Without grants no epoch but the first exists: a message that names one is no message."""
     all_ = acceptors()
     liar, before = keys(16)[1], all_[0].state_hash()
