@@ -65,6 +65,10 @@ def test_first_swap(tmp_path_factory: pytest.TempPathFactory) -> None:
     assert "<table" in outputs["text/html"]
     assert "dataframe" in outputs["text/html"]
     assert "zkBTC" in outputs["text/html"]
+    streams = [
+        o.text for c in book.cells for o in c.get("outputs", []) if o.get("name") == "stderr"
+    ]
+    assert not streams, "progress and warnings stay in the page that somebody reads"
     text = nbformat.writes(book)
     secrets = secrets_in(kept)
     assert len(secrets) == 4

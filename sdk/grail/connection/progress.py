@@ -6,8 +6,9 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
-from tqdm.auto import tqdm  # type: ignore[import-untyped]  # it ships no types
+from tqdm import tqdm  # type: ignore[import-untyped]  # it ships no types
 
 DELAY = 0.4
 """Seconds below which a bar would only flicker."""
@@ -24,13 +25,15 @@ class Showing:
 
     def __init__(self, what: str, steps: int, *, shown: bool) -> None:
         self._what = what
+        self._steps = steps
         self._done = -1
         self._readable_at = time.monotonic() + DELAY
+        self._cell = CellLine() if shown and "ipykernel" in sys.modules else None
         self._bar = tqdm(
             total=steps,
             desc=what,
             leave=False,
-            disable=not (shown and watched()),
+            disable=not (shown and sys.stderr.isatty()),
             delay=DELAY,
             bar_format="{l_bar}{bar}| {n_fmt}/{total_fmt}",
         )
@@ -40,17 +43,41 @@ class Showing:
         self._done += 1
         if self._done:
             self._bar.update(1)
-        refresh = time.monotonic() >= self._readable_at
-        self._bar.set_description(f"{self._what}: {step}", refresh=refresh)
+        readable = time.monotonic() >= self._readable_at
+        self._bar.set_description(f"{self._what}: {step}", refresh=readable)
+        if self._cell is not None and readable:
+            self._cell.say(f"{self._what}: {step} ({self._done + 1} of {self._steps})")
 
     def close(self) -> None:
         """Take the bar away."""
         self._bar.close()
+        if self._cell is not None:
+            self._cell.close()
 
 
-def watched() -> bool:
-    """Whether somebody looks: a terminal, or a notebook."""
-    return sys.stderr.isatty() or "ipykernel" in sys.modules
+class CellLine:
+    """One line under a notebook's cell that is written over, and gone at the end.
+
+    A bar on stderr would stay in the saved notebook, a line for each step.
+    """
+
+    def __init__(self) -> None:
+        self._handle: Any = None
+
+    def say(self, text: str) -> None:
+        """Show a text in place of the one before."""
+        shown = {"text/plain": text}
+        if self._handle is None:
+            from IPython.display import display
+
+            self._handle = display(shown, raw=True, display_id=True)  # type: ignore[no-untyped-call]
+        else:
+            self._handle.update(shown, raw=True)
+
+    def close(self) -> None:
+        """Leave nothing."""
+        if self._handle is not None:
+            self._handle.update({}, raw=True)
 
 
 @contextmanager
