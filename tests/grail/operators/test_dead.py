@@ -69,6 +69,33 @@ def test_S23_a_double_spent_input_frees_the_pool_after_one_block():
     assert isinstance(all_[0].decide([v for v in given if isinstance(v, Vote)], B), Decision)
 
 
+def test_S34_no_rule_takes_up_what_is_dead_and_no_state_changes():
+    """All certificates were made before the block, and are good but for it."""
+    depths: Depths = {}
+    all_ = acceptors(depths=depths)
+    opened = all_[5].open(5, A, TIP)
+    assert isinstance(opened, Open)
+    promises = [acceptor.promise(opened, A, TIP) for acceptor in all_[:12]]
+    given = [p for p in promises if isinstance(p, Promise)]
+    balloted = [acceptor.ballot(given, A, TIP) for acceptor in all_[:12]]
+    cast = [v for v in balloted if isinstance(v, Vote)]
+    late = all_[15]
+    late.vote(WIDE, TIP)  # it knows the outpoint, by another transaction
+    depths[block(1)] = 1
+    late.confirmed([replace(elsewhere(OWN), lost=(Lost(A.txid, A.family),))])
+    before = late.state_hash()
+    for attempt in (
+        lambda: late.vote(A, TIP),
+        lambda: late.open(15, A, TIP),
+        lambda: late.promise(opened, A, TIP),
+        lambda: late.ballot(given, A, TIP),
+        lambda: late.decide(cast, A),
+    ):
+        with pytest.raises(Refused, match="InputSpent"):
+            attempt()
+        assert late.state_hash() == before
+
+
 def test_S23_a_dead_votes_report_blocks_nobody_that_has_the_proof():
     """Twelve voted for A; those who were never shown the block report it, one who was goes on."""
     depths: Depths = {block(1): 1}
