@@ -11,6 +11,9 @@ from collections.abc import Sequence
 
 Cell = str | int | None
 
+LONGEST = 70
+"""The longest text in a column with others beside it: an outpoint fits, a whole app does not."""
+
 
 def text_of(cell: Cell) -> str:
     """A cell as text: thousands apart, nothing for None."""
@@ -26,8 +29,17 @@ def _numeric(rows: Sequence[Sequence[Cell]], column: int) -> bool:
 
 
 def text_table(head: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
-    """Columns under their heads, where these say something; numbers to the right."""
-    texts = [[text_of(cell) for cell in row] for row in rows]
+    """Columns under their heads, where these say something; numbers to the right.
+
+    What is too long for a column, such as an app without a name, stands whole below the table.
+    """
+    notes: dict[str, str] = {}
+
+    def fitted(text: str) -> str:
+        return text if len(text) <= LONGEST else notes.setdefault(text, f"[{len(notes) + 1}]")
+
+    head = [fitted(name) for name in head]
+    texts = [[*(fitted(text_of(c)) for c in row[:-1]), *map(text_of, row[-1:])] for row in rows]
     widths = [max(len(line[i]) for line in [list(head), *texts]) for i in range(len(head))]
     right = [bool(rows) and _numeric(rows, i) for i in range(len(head))]
 
@@ -39,7 +51,8 @@ def text_table(head: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
         return "  ".join(parts).rstrip()
 
     top = [line(head), line(["-" * width for width in widths])] if any(head) else []
-    return "\n".join([*top, *map(line, texts)])
+    below = [f"{mark} {text}" for text, mark in notes.items()]
+    return "\n".join([*top, *map(line, texts), *below])
 
 
 def html_table(head: Sequence[str], rows: Sequence[Sequence[Cell]], caption: str = "") -> str:

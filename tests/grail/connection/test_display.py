@@ -107,6 +107,20 @@ def test_pairs_have_no_head() -> None:
     assert "thead" not in html_table(("", ""), [("txid", "00")])
 
 
+def test_long_texts_stand_whole_below_the_table() -> None:
+    app, other = str(TOKEN), str(NFT)
+    assert text_table(("what", app), [(other, 5), ("fee", 1_000), (app, 7)]).splitlines() == [
+        "what    [1]",
+        "----  -----",
+        "[2]       5",
+        "fee   1,000",
+        "[1]       7",
+        f"[1] {app}",
+        f"[2] {other}",
+    ]
+    assert text_table(("", ""), [("token", app)]) == f"token  {app}"
+
+
 def test_what_is_copied_fits_80_columns() -> None:
     absent = {"operator-01": "silent: ConnectError"}
     for line in str(replace(RECEIPT, absent=absent)).splitlines():
