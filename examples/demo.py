@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal
 
-from books import Books
+from books import Books, UnitsRow
 from rich.console import Console
 from rich.table import Table
 
@@ -64,7 +64,8 @@ class Demo:
         begun = time.monotonic()
         with self.console.status(text):
             yield
-        self.console.print(f"[green]done[/]  {text}  [dim]{time.monotonic() - begun:.1f} s[/]")
+        seconds = f"{time.monotonic() - begun:.1f} s"
+        self.console.print(f"[green]done[/]  {text}  [dim]{seconds}[/]", soft_wrap=True)
 
     def expect(self, holds: bool, otherwise: str) -> None:
         """Note a fault unless something holds."""
@@ -224,13 +225,10 @@ def finish(demo: Demo, books: Books, token: App, pool: Contract) -> None:
     shown.add_row("difference", f"{money.difference:,}")
     demo.console.print(shown)
     demo.expect(money.difference == 0, f"the sats differ by {money.difference}")
-    units = Table(title="where the units are", title_justify="left")
-    for name in ("token", "Alice", "Bob", "pool", "in all", "expected"):
-        units.add_column(name, justify="left" if name == "token" else "right")
-    for row in books.units([demo.alice, demo.bob], token, pool):
-        units.add_row(row.token, *(f"{amount:,}" for amount in row.amounts))
+    rows = books.units([demo.alice, demo.bob], token, pool)
+    show_units(demo.console, rows)
+    for row in rows:
         demo.expect(row.holds, f"{row.token}: the units do not add up")
-    demo.console.print(units)
     demo.console.print(f"difference {money.difference} sat")
 
 
@@ -251,6 +249,18 @@ def show_transactions(console: Console, receipts: Sequence[Receipt]) -> None:
     if not wide:
         for number, receipt in enumerate(receipts, 1):
             console.print(f"{number:>3}  {receipt.txid}", soft_wrap=True)
+
+
+def show_units(console: Console, rows: Sequence[UnitsRow]) -> None:
+    """The table of units, in full in 80 columns: without edges."""
+    table = Table(
+        title="where the units are", title_justify="left", show_edge=False, pad_edge=False
+    )
+    for name in ("token", "Alice", "Bob", "pool", "in all", "expected"):
+        table.add_column(name, justify="left" if name == "token" else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(row.token, *(f"{amount:,}" for amount in row.amounts))
+    console.print(table)
 
 
 def _cells(receipt: Receipt) -> tuple[str, ...]:
