@@ -71,6 +71,9 @@ class Contract:
     def __str__(self) -> str:
         return f"{self.identity.hex()}/{self.vk.hex()}"
 
+    def __repr__(self) -> str:
+        return f"Contract.from_text({str(self)!r})"
+
     @classmethod
     def parse(cls, raw: bytes) -> Contract:
         """Read the 64 bytes identity || vk. Raises `InvalidInput`."""
@@ -126,6 +129,9 @@ class App:
 
     def __str__(self) -> str:
         return f"{self.tag}/{self.identity.hex()}/{self.vk.hex()}"
+
+    def __repr__(self) -> str:
+        return f"App.from_text({str(self)!r})"
 
     @classmethod
     def from_text(cls, text: str) -> App:
