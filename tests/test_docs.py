@@ -66,8 +66,7 @@ def test_hint_is_shown_by_a_traceback() -> None:
 
 def test_index_links_every_page() -> None:
     linked = set(re.findall(r"\]\(([^)#]+)\)", (DOCS / "index.md").read_text()))
-    made = {"threats.md"}  # by `make threats`, where somebody asked for it
-    pages = {page.name for page in DOCS.glob("*.md")} - {"index.md"} - made
+    pages = {page.name for page in DOCS.glob("*.md")} - {"index.md"}
     assert pages <= linked
     assert "decisions/README.md" in linked
     examples = {f"../examples/{path.name}" for path in (ROOT / "examples").glob("*.py")}
