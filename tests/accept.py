@@ -11,7 +11,9 @@ import time
 import traceback
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
+# The packages first: beside a script in this folder, `tests/grail` would stand for `grail`.
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT / folder) for folder in ("sdk", "enclave", "devnet", "tests")]
 
 from acceptance import main_job
 

@@ -16,7 +16,9 @@ from typing import Any
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))  # when run as a script
+# When run as a script: the packages first, or `tests/grail` would stand for `grail`.
+TESTS = Path(__file__).resolve().parent
+sys.path[:0] = [str(TESTS.parent / "sdk"), str(TESTS)]
 
 from circuits import SHIPPED, compiled
 
@@ -24,7 +26,7 @@ from grail.apps.compiler import compile_app
 from grail.apps.token import Token
 from grail.apps.zkapp import trace
 
-FROZEN = Path(__file__).resolve().parent / "vectors" / "circuits.json"
+FROZEN = TESTS / "vectors" / "circuits.json"
 
 
 def digests() -> dict[str, dict[str, str]]:

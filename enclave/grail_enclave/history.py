@@ -161,16 +161,6 @@ class History:
             epochs = ", ".join(map(str, signed))
             raise _unsafe(txid, f"epoch {epochs} signed it and does not rule")
 
-    def settled(self, depth: int) -> set[OutPoint]:
-        """The outpoints that transactions of the evidence spent, more than `depth` blocks ago."""
-        below = self._anchors.next_height - depth
-        return {
-            txin.outpoint
-            for txid, height in self._heights.items()
-            if height is not None and height < below
-            for txin in self._items[txid].tx.inputs
-        }
-
     def charms(self, outpoint: OutPoint) -> Mapping[App, Data]:
         """The charms of an output. Raises `Refused` HistoryMissing or HistoryInvalid."""
         held = self._resolve(outpoint.txid)

@@ -15,8 +15,8 @@ import pytest
 TESTS = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(TESTS / "grail" / "charms"), str(TESTS / "grail" / "operators")]
 
-import test_simulator  # noqa: E402
-import test_slow_model  # noqa: E402
+import test_simulator
+import test_slow_model
 
 pytestmark = pytest.mark.nightly
 
