@@ -181,7 +181,9 @@ def test_a_killed_operator_is_no_zombie(daemon) -> None:
 
 
 def test_ctrl_c_while_it_starts_leaves_nothing() -> None:
-    code = "from grail.cli import main; main()"
+    # A shell's background jobs ignore SIGINT; what somebody types into a terminal does not.
+    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    code += "from grail.cli import main; main()"
     command = subprocess.Popen(
         [sys.executable, "-c", code, "devnet", "up"], stderr=subprocess.PIPE, text=True
     )
