@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import Any, TypeAlias
 
 from grail import codec
+from grail.bitcoin import addresses
 from grail.bitcoin.network import Network
 from grail.codec import cs
 from grail.crypto.schnorr import tagged_hash
@@ -110,7 +111,7 @@ class Contract:
 
     def gid(self, network: Network) -> bytes:
         """GID(K) = H("grail/guard", NET || K): what a guarded address commits to."""
-        return _gid(network.id, bytes(self))
+        return _gid(network, bytes(self))
 
 
 @dataclass(frozen=True, order=True, slots=True)
@@ -218,8 +219,8 @@ def _app_fe(app: App) -> int:
 
 
 @lru_cache(maxsize=4096)
-def _gid(net: bytes, contract: bytes) -> bytes:
-    return tagged_hash("grail/guard", net + contract)
+def _gid(network: Network, contract: bytes) -> bytes:
+    return addresses.guard_id(network, contract)
 
 
 def _unhex(text: str) -> bytes:
