@@ -78,17 +78,22 @@ class World:
     transactions: dict[Txid, Tx] = field(default_factory=dict)
     _serial: int = 0
 
+    @property
+    def app(self) -> CompiledApp:
+        """The app behind zkBTC; a world of hostile circuits has another one."""
+        return zkbtc_app()
+
     def __post_init__(self) -> None:
         self.chain.mine_many(3)
         coin = self.give(account("grail"), 100_000)
         self.network = Network(REGTEST, coin.outpoint)
-        self.zkbtc = zkbtc_contract(self.network, zkbtc_app())
+        self.zkbtc = zkbtc_contract(self.network, self.app)
         self.configuration = Configuration(
             self.network, self.chain.pinned, self.zkbtc.vk, single_party=True
         )
         purse = Purse([], account("grail").script, RATE)
         built = draft_deploy(
-            self.network, zkbtc_app(), ROSTER, coin, purse, height=self.chain.height + 1
+            self.network, self.app, ROSTER, coin, purse, height=self.chain.height + 1
         )
         self.deploy = prove(built).signed_by(account("grail"))
         self.confirm(self.deploy)
@@ -146,7 +151,7 @@ class World:
     @property
     def context(self) -> Context:
         """What drafts need to know."""
-        bundle = zkbtc_app().bundle
+        bundle = self.app.bundle
         reigns = (Reign(ROSTER, self.deployed_at + self.network.k),)
         record = Record(self.zkbtc, reigns)
         return Context(self.network, record, self.chain.height + 1, {bundle.vk: bundle})
@@ -165,13 +170,13 @@ class World:
 
     def peg_in(self, deposit: Deposit, coin: Coin, rate: int = RATE) -> Assembled:
         """The proven transaction that serves a deposit."""
-        return prove(draft_peg_in(self.context, zkbtc_app(), deposit, coin, rate))
+        return prove(draft_peg_in(self.context, self.app, deposit, coin, rate))
 
     def peg_out(self, vault: Coin, held: Coin, burn: int, who: Account = ALICE) -> Assembled:
         """The proven transaction that burns zkBTC."""
         purse = Purse([held], who.script, RATE)
         return prove(
-            draft_peg_out(self.context, zkbtc_app(), [vault], purse, burn=burn, pay_to=who.script)
+            draft_peg_out(self.context, self.app, [vault], purse, burn=burn, pay_to=who.script)
         )
 
     def psbt(self, built: Assembled, *accounts: Account) -> Psbt:
@@ -184,7 +189,7 @@ class World:
 
     def requested(self, psbt: Psbt) -> SigningRequest:
         """What a client would send for a PSBT."""
-        return assemble(psbt, [zkbtc_app().bundle.serialize()], self.known)
+        return assemble(psbt, [self.app.bundle.serialize()], self.known)
 
     def edited(self, built: Assembled, *accounts: Account, **changes: Any) -> SigningRequest:
         """The request with fields of its transaction changed, witnesses and evidence kept."""
@@ -226,7 +231,7 @@ class World:
         return DeployRecord(
             self.deploy.serialize(),
             self.chain.prove(self.deploy.txid),
-            (zkbtc_app().bundle.serialize(),),
+            (self.app.bundle.serialize(),),
             tuple(items),
         )
 
