@@ -29,7 +29,7 @@ from grail.charms import rules as spell_rules
 from grail.charms.classify import PORT
 from grail.charms.consent import signer_consent
 from grail.charms.rule import refuse, rule
-from grail.charms.rules import CheckedTx
+from grail.charms.rules import CheckedTx, QuorumInput
 from grail.errors import GrailError, Refused, SpellIncorrect
 from grail.operators.configuration import BEFORE_IT, UNKNOWN_GUARD
 from grail_enclave.case import Case
@@ -122,15 +122,8 @@ class SpellCorrectRule:
             raise Refused("UnknownGuard", "no input is the quorum's to sign", got="0 inputs")
         self._check_setups(case, checked)
         for spend in checked.quorum_inputs:
-            # A proof shows that the next state is well formed, not that its keys are anybody's:
-            # until operators can agree on a roster among themselves, none of them signs a new one.
             if spend.contract == checked.record.zkbtc and spend.kind == PORT:
-                raise Refused(
-                    "RosterInvalid",
-                    f"input {spend.index} is the Grail NFT, and no roster was agreed on",
-                    got="a spend of the roster's port",
-                    expected="none",
-                )
+                self._check_nft(case, checked, spend)
             if checked.tx.inputs[spend.index].witness:
                 raise Refused(
                     "TxShape",
@@ -139,6 +132,19 @@ class SpellCorrectRule:
                     expected="none",
                 )
         return checked
+
+    def _check_nft(self, case: Case, checked: CheckedTx, spend: QuorumInput) -> None:  # noqa: ARG002
+        """Whether this operator signs a spend of the Grail NFT at all.
+
+        A proof shows that the next state is well formed, not that its keys are anybody's: until
+        operators can agree on a roster among themselves, none of them signs a new one.
+        """
+        raise Refused(
+            "RosterInvalid",
+            f"input {spend.index} is the Grail NFT, and no roster was agreed on",
+            got="a spend of the roster's port",
+            expected="none",
+        )
 
     def _check_setups(self, case: Case, checked: CheckedTx) -> None:
         """The configuration may refuse keys of a single party on any chain."""

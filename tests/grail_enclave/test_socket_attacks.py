@@ -1,0 +1,70 @@
+"""Every refusal at the enclave's socket: bytes in, a signed refusal out, by exactly one rule."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from enclave_world import KEYS
+from socket_attacks import attacks_of_all_steps
+from socket_attacks.registry import Attack, Removal, Target, removed
+from socket_attacks.scene import Scene, scene
+from socket_attacks.sockets import Sockets, ask_socket, sockets
+
+from grail.operators.frames import Reply
+from grail_enclave.enclave import Enclave
+
+
+@pytest.fixture(scope="module")
+def servers() -> Iterator[Sockets]:
+    with sockets() as made:
+        yield made
+
+
+ATTACKS = attacks_of_all_steps()
+
+
+def prepared(world: Scene, target: Target, *, state: bool) -> Enclave:
+    enclave = target.make() if target.make else world.enclaves(target.index + 1)[target.index]
+    if state:
+        target.prepare(enclave)
+    return enclave
+
+
+def answered(servers: Sockets, enclave: Enclave, target: Target) -> Reply:
+    """The reply at the socket; a refusal is signed by this enclave for this very frame."""
+    with servers.serving(enclave) as path:
+        reply = Reply.parse(ask_socket(path, target.frame.serialize()))
+    if reply.refusal is not None:
+        key = enclave._key.public
+        reply.refusal.verify(enclave.network_id, key, target.frame.subject)
+    return reply
+
+
+@pytest.mark.parametrize("attack", ATTACKS, ids=str)
+def test_attack(servers: Sockets, attack: Attack) -> None:
+    """Refused by its one rule, state unchanged; with that rule out the same bytes pass."""
+    world = scene()
+    target = attack.build(world)
+    enclave = prepared(world, target, state=True)
+    before = enclave.state_hash()
+    reply = answered(servers, enclave, target)
+    assert reply.refusal is not None, "not refused"
+    assert reply.refusal.rule == attack.rule, reply.refusal
+    assert enclave.state_hash() == before
+    out: list[Removal] = [attack.removal]
+    for behind in attack.behind:
+        assert passes(servers, world, target, out) == behind.rule
+        out.append(behind.removal)
+    assert passes(servers, world, target, out) == ""
+
+
+def passes(servers: Sockets, world: Scene, target: Target, out: list[Removal]) -> str:
+    """The rule that still refuses with these taken out, or nothing."""
+    enclave = prepared(world, target, state=all(each.state for each in out))
+    with removed(enclave, out):
+        reply = answered(servers, enclave, target)
+    if reply.refusal is None:
+        assert reply.body is not None or target.empty_answer
+        return ""
+    return f"{reply.refusal.rule}"
