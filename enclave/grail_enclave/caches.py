@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from grail.charms.app import App, Data
@@ -99,6 +100,14 @@ class RequestBundles(Mapping[bytes, Bundle]):
         return len(self._raws)
 
 
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The charms of a transaction's outputs; `whole` when no quorum's word was taken for them."""
+
+    charms: Charms
+    whole: bool
+
+
 class VerdictCache:
     """The charms of confirmed transactions by txid and format magic.
 
@@ -107,18 +116,21 @@ class VerdictCache:
 
     def __init__(self, magic: bytes, most: int = 32_000_000) -> None:
         self._magic = magic
-        self._held: Bounded[tuple[Txid, bytes], tuple[BlockHash, Charms]] = Bounded(most)
+        self._held: Bounded[tuple[Txid, bytes], tuple[BlockHash, Verdict]] = Bounded(most)
 
-    def get(self, txid: Txid, on_chain: Callable[[BlockHash], int | None]) -> Charms | None:
-        """The charms of its outputs, when it was checked in a block that is still there."""
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def get(self, txid: Txid, on_chain: Callable[[BlockHash], int | None]) -> Verdict | None:
+        """The verdict on it, when it was checked in a block that is still there."""
         held = self._held.get((txid, self._magic))
         if held is None or on_chain(held[0]) is None:
             return None
         return held[1]
 
-    def put(self, txid: Txid, block: BlockHash, charms: Charms, size: int) -> None:
-        """Keep the verdict of a whole check; `size` is that of the transaction's bytes."""
-        self._held.put((txid, self._magic), (block, charms), 256 + 4 * size)
+    def put(self, txid: Txid, block: BlockHash, verdict: Verdict, size: int) -> None:
+        """Keep the outcome of a whole check; `size` is that of the transaction's bytes."""
+        self._held.put((txid, self._magic), (block, verdict), 256 + 4 * size)
 
     def clear(self) -> None:
         """Forget everything: the roster record changed."""

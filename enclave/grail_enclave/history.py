@@ -7,82 +7,47 @@ check of its spell, which needs those of its inputs first.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import ChainMap
+from collections.abc import Iterable, Mapping, Sequence
 
-from grail.bitcoin.addresses import quorum_leaf
 from grail.bitcoin.spv import is_coinbase
-from grail.bitcoin.taproot import leaf_hash
-from grail.bitcoin.tx import Tx, sighash
+from grail.bitcoin.tx import Tx
 from grail.charms import spell
+from grail.charms.anchor import check_anchor
 from grail.charms.app import App, Data
 from grail.charms.descriptor import Bundle
 from grail.charms.history import NO_CHARMS, Coin, Judge
-from grail.charms.record import Record, Reign
+from grail.charms.record import Reign
 from grail.charms.spell import Spell
-from grail.crypto import schnorr
 from grail.errors import GrailError, Incorrect, Refused, SpellIncorrect
 from grail.operators.evidence import TxEvidence
-from grail.types import OutPoint, Txid, TxOut
+from grail.types import OutPoint, Txid
 from grail_enclave.anchors import Anchors
-from grail_enclave.caches import Charms
-
-
-def check_anchor(tx: Tx, prevouts: Sequence[TxOut], record: Record) -> tuple[Reign, ...]:
-    """The reigns whose quorums signed inputs of this transaction, at least one.
-
-    The signature covers all inputs with amounts and scripts, all outputs, and the leaf, which only
-    the members' own enclaves rebuild; so neither control block nor address needs another look. An
-    input that only looks like the quorum's takes nothing from another that is. Raises `Incorrect`.
-    """
-    if len(prevouts) != len(tx.inputs):
-        raise Incorrect(f"anchor: {len(prevouts)} prevouts for {len(tx.inputs)} inputs")
-    leaves = {quorum_leaf(reign.roster): reign for reign in record.reigns}
-    found: dict[int, Reign] = {}
-    fault = Incorrect("anchor: no input is spent by the quorum leaf of a known roster")
-    for index, txin in enumerate(tx.inputs):
-        reign = leaves.get(txin.witness[-2]) if len(txin.witness) > 2 else None
-        if reign is None or reign.epoch in found:
-            continue
-        try:
-            _check_quorum(tx, prevouts, index, reign)
-        except Incorrect as exc:
-            fault = exc
-        else:
-            found[reign.epoch] = reign
-    if not found:
-        raise fault
-    return tuple(found.values())
-
-
-def _check_quorum(tx: Tx, prevouts: Sequence[TxOut], index: int, reign: Reign) -> None:
-    roster = reign.roster
-    *stack, leaf, _control = tx.inputs[index].witness
-    if len(stack) != len(roster.keys):
-        raise Incorrect(f"anchor: {len(stack)} signatures, expected {len(roster.keys)} places")
-    digest = sighash(tx, prevouts, index, leaf_hash=leaf_hash(leaf))
-    # The script takes the first key's signature from the top of the stack.
-    signed = [(key, sig) for key, sig in zip(roster.keys, reversed(stack), strict=True) if sig]
-    if len(signed) != roster.quorum:
-        raise Incorrect(f"anchor: {len(signed)} signatures, expected {roster.quorum}")
-    for key, signature in signed:
-        schnorr.verify(key, digest, signature)
+from grail_enclave.batch import ProofBatch
+from grail_enclave.caches import Charms, Verdict
 
 
 class History:
-    """The transactions of one request, looked at through one enclave's own anchors."""
+    """The transactions of one request, looked at through one enclave's own anchors.
+
+    `anchored` False asks for full checks back to the mints: no quorum's word is taken.
+    """
 
     def __init__(
         self,
         items: Mapping[Txid, TxEvidence],
         bundles: Mapping[bytes, Bundle],
         anchors: Anchors,
+        *,
+        anchored: bool = True,
     ) -> None:
+        self._anchored = anchored
         self._items = items
         self._bundles = bundles
         self._anchors = anchors
         self._heights: dict[Txid, int | None] = {}
         self._reigns: dict[Txid, tuple[Reign, ...]] = {}
-        self._charms: dict[Txid, Charms] = {}
+        self._verdicts: dict[Txid, Verdict] = {}
         self._spells: dict[Txid, Spell] = {}
 
     def __contains__(self, txid: Txid) -> bool:
@@ -163,44 +128,71 @@ class History:
 
     def charms(self, outpoint: OutPoint) -> Mapping[App, Data]:
         """The charms of an output. Raises `Refused` HistoryMissing or HistoryInvalid."""
-        held = self._resolve(outpoint.txid)
+        self.resolve([outpoint.txid])
+        held = self._verdicts[outpoint.txid].charms
         return held[outpoint.vout] if outpoint.vout < len(held) else NO_CHARMS
 
-    def _resolve(self, wanted: Txid) -> Charms:
-        """The verdict on a transaction; ancestors first, each once, without recursion."""
-        stack = [wanted]
+    def resolve(self, wanted: Iterable[Txid]) -> None:
+        """Come to a verdict on these transactions, with one batch for all proofs on the way.
+
+        A verdict is kept only once the batch has passed (threat G13). When it fails, all is walked
+        again with each proof's own verdict, so that the outcome is the one without a batch.
+        Raises `Refused` as `charms`; what was checked whole before that is kept (threat G14).
+        """
+        asked, batch = list(wanted), ProofBatch()
+        found: dict[Txid, Verdict] = {}
+        refusal: Refused | None = None
+        try:
+            self._walk(asked, found, batch)
+        except Refused as exc:
+            refusal = exc
+        try:
+            batch.settle()
+        except Incorrect:
+            found, refusal = {}, None
+            try:
+                self._walk(asked, found, batch)
+            except Refused as exc:
+                refusal = exc
+        for txid, verdict in found.items():
+            self._keep(txid, verdict)
+        if refusal is not None:
+            raise refusal
+
+    def _walk(self, wanted: Sequence[Txid], found: dict[Txid, Verdict], batch: ProofBatch) -> None:
+        """Put the verdicts into `found`; ancestors first, each once, without recursion."""
+        stack = [*reversed(wanted)]
         while stack:
             txid = stack[-1]
-            if txid in self._charms:
+            if txid in self._verdicts or txid in found:
                 stack.pop()
                 continue
-            found = self._directly(txid)
-            if found is None:
-                inputs = self.tx(txid).inputs
-                below = [i.outpoint.txid for i in inputs if i.outpoint.txid not in self._charms]
+            verdict = self._directly(txid)
+            if verdict is None:
+                above = [txin.outpoint.txid for txin in self.tx(txid).inputs]
+                below = [each for each in above if each not in self._verdicts and each not in found]
                 if below:
                     stack.extend(below)
                     continue
-                found = self._fully(txid)
-            self._keep(txid, found)
+                verdict = self._fully(txid, ChainMap(found, self._verdicts), batch)
+            found[txid] = verdict
             stack.pop()
-        return self._charms[wanted]
 
-    def _directly(self, txid: Txid) -> Charms | None:
+    def _directly(self, txid: Txid) -> Verdict | None:
         """The verdict that needs nothing below the transaction; None asks for a full check."""
         cached = self._anchors.verdicts.get(txid, self._anchors.headers.height_of)
-        if cached is not None:
+        if cached is not None and (cached.whole or self._anchored):
             return cached
         tx = self.tx(txid)
         none: Charms = (NO_CHARMS,) * len(tx.outputs)
         if is_coinbase(tx):
-            return none
+            return Verdict(none, whole=True)
         try:
             found = self._spells.get(txid) or spell.parse(tx)
         except SpellIncorrect:
-            return none
+            return Verdict(none, whole=True)
         if found is None:
-            return none
+            return Verdict(none, whole=True)
         self._spells[txid] = found
         most = self._anchors.configuration.max_ancestors
         if len(self._spells) > most:
@@ -210,12 +202,12 @@ class History:
                 got=f"more than {most}",
                 expected=f"at most {most}",
             )
-        if self._items[txid].prevouts is None or not self._anchored(txid):
+        if not self._anchored or self._items[txid].prevouts is None or not self._is_anchor(txid):
             return None
         spelled = tuple(found.outs)
-        return (*spelled, *none[len(spelled) :])
+        return Verdict((*spelled, *none[len(spelled) :]), whole=False)
 
-    def _anchored(self, txid: Txid) -> bool:
+    def _is_anchor(self, txid: Txid) -> bool:
         """Whether a quorum signed it within its reign. Raises `Refused` HistoryInvalid."""
         try:
             signed = self.reigns(txid)
@@ -225,20 +217,20 @@ class History:
         at = self._anchors.next_height if height is None else height
         return any(reign.rules(at) for reign in signed)
 
-    def _fully(self, txid: Txid) -> Charms:
+    def _fully(self, txid: Txid, above: Mapping[Txid, Verdict], batch: ProofBatch) -> Verdict:
         """The verdict that the index gives as well, on the record as it was at that height."""
         tx, height = self.tx(txid), self.height(txid)
         if height is None:
             raise _invalid(txid, "it is neither confirmed nor signed by the ruling quorum")
         coins = []
         for txin in tx.inputs:
-            made = self.tx(txin.outpoint.txid).outputs
-            if txin.outpoint.vout >= len(made):
+            made, place = self.tx(txin.outpoint.txid).outputs, txin.outpoint.vout
+            if place >= len(made):
                 raise _invalid(txid, f"its input {txin.outpoint} does not exist")
-            out = made[txin.outpoint.vout]
-            coins.append(Coin(out.sats, out.script, self.charms(txin.outpoint), None))
+            held = above[txin.outpoint.txid].charms[place]
+            coins.append(Coin(made[place].sats, made[place].script, held, None))
         network = self._anchors.configuration.network
-        judged = Judge(network).judge(
+        judged = Judge(network, verify=batch.verify).judge(
             tx,
             coins,
             self._bundles,
@@ -250,13 +242,13 @@ class History:
         known = tuple(charms for charms in judged.charms if charms is not None)
         if len(known) != len(judged.charms):
             raise _invalid(txid, str(judged.refusal))
-        return known
+        return Verdict(known, whole=all(above[i.outpoint.txid].whole for i in tx.inputs))
 
-    def _keep(self, txid: Txid, charms: Charms) -> None:
-        self._charms[txid] = charms
+    def _keep(self, txid: Txid, verdict: Verdict) -> None:
+        self._verdicts[txid] = verdict
         item = self._items.get(txid)
         if item is not None and item.inclusion is not None and self.height(txid) is not None:
-            self._anchors.verdicts.put(txid, item.inclusion.block, charms, len(item.raw))
+            self._anchors.verdicts.put(txid, item.inclusion.block, verdict, len(item.raw))
 
 
 def _unsafe(txid: Txid, why: str) -> Refused:

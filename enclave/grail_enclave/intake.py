@@ -234,6 +234,7 @@ class HistoryRule:
     def check(self, case: Case) -> Charmed:
         """The charms of every input, from own checks or a quorum's anchors."""
         spent, tx = case.got(Spent), case.got(Shaped).tx
+        spent.history.resolve(spent.parents)
         return Charmed(
             tuple(
                 Prevout(out.sats, out.script, spent.history.charms(txin.outpoint))

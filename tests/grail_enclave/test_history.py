@@ -9,6 +9,7 @@ from enclave_world import ALICE, BOB, RATE, World, ask, rule, sign, vote, zkbtc_
 
 from grail.bitcoin.tx import Tx, TxIn
 from grail.charms import history as spell_history
+from grail.charms.anchor import check_anchor
 from grail.charms.app import App
 from grail.charms.envelope import MAGIC
 from grail.charms.spell import Spell
@@ -20,9 +21,9 @@ from grail.operators import frames
 from grail.operators.evidence import SigningRequest, TxEvidence
 from grail.types import BlockHash, OutPoint, Txid, TxOut
 from grail.wallet.coins import Coin
-from grail_enclave.caches import Bounded, RequestBundles, VerdictCache
+from grail_enclave.caches import Bounded, RequestBundles, Verdict, VerdictCache
 from grail_enclave.enclave import Enclave
-from grail_enclave.history import History, check_anchor
+from grail_enclave.history import History
 
 
 @pytest.fixture(scope="module")
@@ -102,8 +103,9 @@ def test_G13_only_whole_checks_enter_the_cache(settled: World) -> None:
 def test_G13_verdict_dies_with_its_block() -> None:
     cache = VerdictCache(MAGIC)
     here = BlockHash(bytes([1] * 32))
-    cache.put(Txid(bytes(32)), here, ({},), 10)
-    assert cache.get(Txid(bytes(32)), lambda block: 5 if block == here else None) == ({},)
+    verdict = Verdict(({},), whole=True)
+    cache.put(Txid(bytes(32)), here, verdict, 10)
+    assert cache.get(Txid(bytes(32)), lambda block: 5 if block == here else None) == verdict
     assert cache.get(Txid(bytes(32)), lambda _block: None) is None
     other = VerdictCache(b"GRL2")
     assert other.get(Txid(bytes(32)), lambda _block: 5) is None

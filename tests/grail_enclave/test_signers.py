@@ -25,12 +25,12 @@ from grail.apps.compiler import CompiledApp, compile_app
 from grail.apps.zkapp import Transaction, ZkApp, action
 from grail.bitcoin.tx import Tx, sign_key_path, verify_input
 from grail.charms import rules
+from grail.charms.anchor import check_anchor
 from grail.charms.app import Contract, identity_of
 from grail.draft.assembled import Act, Assembled
 from grail.draft.draft import CARRIER, Draft, Payment
 from grail.errors import Incorrect, SpellIncorrect
 from grail.operators.evidence import SigningRequest, TxEvidence, assemble
-from grail_enclave.history import check_anchor
 
 SINGLE = 3
 """A sighash type whose signature fits other transactions too."""
@@ -158,7 +158,7 @@ def test_C5_another_witness_changes_no_verdict_and_no_cache(stamped: Stamped) ->
         assert vote(enclave, replace(full, evidence=changed)).refusal is None
         kept = enclave._verdicts.get(tx.txid, lambda _block: 1)
         assert kept is not None
-        assert tuple(map(dict, kept)) == tuple(map(dict, spent.charms))
+        assert tuple(map(dict, kept.charms)) == tuple(map(dict, spent.charms))
         assert vote(enclave, request).refusal is None
 
 

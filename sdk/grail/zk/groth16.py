@@ -9,11 +9,11 @@ them. A trusted setup from a seed is for development: whoever knows the seed can
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from grail import native
-from grail.errors import InvalidInput
+from grail.errors import GrailError, InvalidInput, ProofInvalid
 
 PROOF_SIZE = 128
 """A in G1, B in G2, C in G1, compressed."""
@@ -78,7 +78,29 @@ def verify_batch(statements: Sequence[Statement]) -> None:
 
     Raises: ProofInvalid, InvalidInput as `verify`.
     """
-    native.groth16_verify_batch(statements)
+    for index, fault in failing(statements).items():
+        known = ProofInvalid if isinstance(fault, ProofInvalid) else InvalidInput
+        raise known(f"proof {index} of the batch: {fault}") from fault
+
+
+def failing(statements: Sequence[Statement]) -> dict[int, GrailError]:
+    """Which of many proofs do not hold, by their place, and why; empty when all do.
+
+    All of them in one batch first; only when that fails each by itself, and those verdicts count.
+    """
+    try:
+        native.groth16_verify_batch(statements)
+    except GrailError:
+        return dict(_each(statements))
+    return {}
+
+
+def _each(statements: Sequence[Statement]) -> Iterator[tuple[int, GrailError]]:
+    for index, statement in enumerate(statements):
+        try:
+            verify(*statement)
+        except GrailError as fault:
+            yield index, fault
 
 
 def setup(r1cs: bytes, seed: bytes) -> KeyPair:
