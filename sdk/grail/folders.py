@@ -7,12 +7,13 @@ else owns, or that others may enter.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 import stat
 from pathlib import Path
 
-from grail.errors import InvalidInput
+from grail.errors import InvalidInput, Unavailable
 
 NAME = "grail-pro"
 
@@ -34,10 +35,16 @@ def _root(variable: str, default: str) -> Path:
 
 
 def private_folder(path: Path) -> Path:
-    """Make the folder, mode 0700, or check the one that is there. Raises `InvalidInput`."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with contextlib.suppress(FileExistsError):
-        path.mkdir(mode=0o700)
+    """Make the folder, mode 0700, or check the one that is there.
+
+    Raises `InvalidInput`, and `Unavailable` when the disk does not take it.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with contextlib.suppress(FileExistsError):
+            path.mkdir(mode=0o700)
+    except OSError as exc:
+        raise unwritable(path, exc) from exc
     check_private(path)
     return path
 
@@ -60,13 +67,28 @@ def check_private(path: Path) -> None:
 
 
 def write_private(path: Path, data: bytes) -> None:
-    """Write a file of mode 0600 whole or not at all: beside it first, then renamed."""
+    """Write a file of mode 0600 whole or not at all: beside it first, then renamed.
+
+    Raises `Unavailable` when the disk does not take it; what was there before is there still.
+    """
     beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        beside.replace(path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
+        handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+            beside.replace(path)
+        except BaseException:
+            beside.unlink(missing_ok=True)
+            raise
+    except OSError as exc:
+        raise unwritable(path, exc) from exc
+
+
+def unwritable(path: Path, error: OSError) -> Unavailable:
+    """The error that says that a file could not be written, and what to do."""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    return Unavailable(
+        f"{path}: cannot be written: {error.strerror}",
+        hint="make room on the disk, then do the same again" if full else "check the folder",
+    )

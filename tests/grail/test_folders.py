@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import resource
 import stat
+from collections.abc import Iterator
 
 import pytest
 
-from grail.errors import InvalidInput
+from grail.bitcoin.network import REGTEST
+from grail.errors import InvalidInput, Unavailable
 from grail.folders import cache_root, check_private, private_folder, state_root, write_private
+from grail.wallet.account import Account
 
 
 def mode(path) -> int:
@@ -87,3 +92,33 @@ def test_D8_a_link_where_a_file_is_written_is_replaced_not_followed(tmp_path) ->
     write_private(tmp_path / "key", b"new")
     assert (tmp_path / "other").read_text() == "precious"
     assert not (tmp_path / "key").is_symlink()
+
+
+@contextlib.contextmanager
+def room(size: int) -> Iterator[None]:
+    """No file may grow beyond so many bytes: what a full disk does, without one."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_D18_a_disk_without_room_leaves_the_old_file_whole(tmp_path) -> None:
+    write_private(tmp_path / "key", b"first")
+    with room(100), pytest.raises(Unavailable, match="cannot be written") as caught:
+        write_private(tmp_path / "key", bytes(1_000))
+    assert "make room" in caught.value.hint
+    assert (tmp_path / "key").read_bytes() == b"first"
+    assert [path.name for path in tmp_path.iterdir()] == ["key"]
+    write_private(tmp_path / "key", b"second")
+    assert (tmp_path / "key").read_bytes() == b"second"
+
+
+def test_D18_a_key_that_is_not_written_whole_is_not_there(tmp_path) -> None:
+    with room(20), pytest.raises(Unavailable, match="cannot be written"):
+        Account.create(tmp_path / "alice", REGTEST)
+    assert list(tmp_path.iterdir()) == []
+    made = Account.create(tmp_path / "alice", REGTEST)
+    assert Account.load(tmp_path / "alice", REGTEST).script == made.script

@@ -11,7 +11,7 @@ import contextlib
 import hashlib
 from pathlib import Path
 
-from grail.errors import InvalidInput
+from grail.errors import InvalidInput, Unavailable
 from grail.folders import cache_root, check_private, private_folder, write_private
 
 _DIGEST = 32
@@ -42,7 +42,7 @@ class Cache:
     def store(self, name: str, content: bytes) -> None:
         """Write a file whole or not at all. A folder that cannot be written to is no fault."""
         path = self._path(name)
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, Unavailable):
             private_folder(self.folder)
             write_private(path, hashlib.sha256(content).digest() + content)
 

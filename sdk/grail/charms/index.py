@@ -196,6 +196,11 @@ class CharmIndex:
         before it spends is left out.
         """
         view = View(self.record, self._coins)
+        self.extend(view, txs)
+        return view
+
+    def extend(self, view: View, txs: Sequence[Tx]) -> None:
+        """Lay more unconfirmed transactions on a view of this very tip: those below stand."""
         height = 0 if self.height is None else self.height + 1
         for tx in txs:
             if any(entry.outpoint in view.spent for entry in tx.inputs):
@@ -207,7 +212,6 @@ class CharmIndex:
             view.spent.update((entry.outpoint, tx.txid) for entry in tx.inputs)
             view.made.update(_outputs(judged, None))
             view.judged[tx.txid] = judged
-        return view
 
     def state_hash(self) -> bytes:
         """One hash over all charms, where they lie, and the record; equal views, equal hashes."""

@@ -97,8 +97,9 @@ class Terms:
         """Write the terms down, before anything is paid to the address."""
         terms = (deposit.max_fee, deposit.delay)
         if terms not in self._used:
-            self._used.add(terms)
-            write_private(self._path, json.dumps(sorted(self._used)).encode())
+            used = self._used | {terms}
+            write_private(self._path, json.dumps(sorted(used)).encode())
+            self._used = used
 
     def pending(self, context: Context, account: Account, ledger: Ledger) -> list[PendingDeposit]:
         """The account's deposits that wait on chain, of every roster and all terms used."""

@@ -40,9 +40,10 @@ class Labels:
             raise InvalidInput(
                 f"the name {name!r} means another token already", hint="choose another name"
             )
-        self._apps[name] = app
-        listed = {n: str(a) for n, a in self._apps.items() if a != self._zkbtc}
+        apps = {**self._apps, name: app}
+        listed = {n: str(a) for n, a in apps.items() if a != self._zkbtc}
         write_private(self._path, json.dumps(listed, indent=1).encode())
+        self._apps = apps
 
     def show(self, app: App) -> str:
         """The app's name here, or the app whole."""

@@ -20,6 +20,7 @@ from grail.bitcoin.network import Chain
 from grail.bitcoin.tx import Tx, sighash, sign_key_path
 from grail.crypto.schnorr import KeyPair
 from grail.errors import InvalidInput
+from grail.folders import unwritable
 from grail.types import TxOut, XOnlyKey
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
@@ -92,7 +93,8 @@ class Account:
     def create(cls, path: Path, chain: Chain) -> Self:
         """A new key, written for its owner alone (mode 0600) under the name of the file.
 
-        Raises `InvalidInput` when the file exists: a key is never overwritten.
+        Raises `InvalidInput` when the file exists: a key is never overwritten, and `Unavailable`
+        when the disk does not take it.
         """
         secret = secrets.token_bytes(32)
         account = cls(path.stem, KeyPair(secret), chain)
@@ -107,11 +109,16 @@ class Account:
                 f"wallet {account.name!r} exists already", hint="load it, or choose another name"
             ) from exc
         except OSError as exc:
-            raise InvalidInput(f"wallet {account.name!r}: {exc.strerror}") from exc
-        with os.fdopen(handle, "w") as file:
-            file.write(body)
-            file.flush()
-            os.fsync(file.fileno())
+            raise unwritable(path, exc) from exc
+        try:
+            with os.fdopen(handle, "w") as file:
+                file.write(body)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as exc:
+            # half a key guards nothing, and would stand in the way of a whole one
+            path.unlink(missing_ok=True)
+            raise unwritable(path, exc) from exc
         return account
 
     @classmethod

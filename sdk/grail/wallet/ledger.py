@@ -51,11 +51,13 @@ class Ledger:
     def _start(self) -> None:
         self._index = CharmIndex(self.network, self._zkbtc, self.bundles)
         self._view = self._index.unconfirmed([])
+        self._viewed: BlockHash | None = None
         self._blocks: list[_Block] = []
         self._transactions: dict[Txid, Tx] = {}
         self._heights: dict[Txid, int] = {}
         self._mempool: dict[Txid, Tx] = {}
         self._verdicts: dict[Txid, Judged] = {}
+        self._spenders: dict[OutPoint, Txid] = {}
 
     @property
     def height(self) -> int:
@@ -71,6 +73,7 @@ class Ledger:
         """Make an app's bundle known; the next `follow` reads again what could not be judged."""
         if bundle.vk not in self.bundles:
             self.bundles[bundle.vk] = bundle
+            self._viewed = None
             if self._index.incomplete is not None:
                 self._start()
 
@@ -130,6 +133,7 @@ class Ledger:
         for tx in txs:
             self._transactions[tx.txid] = tx
             self._heights[tx.txid] = height
+            self._spenders.update((txin.outpoint, tx.txid) for txin in tx.inputs)
         self._blocks.append(_Block(block, tuple(tx.txid for tx in txs)))
 
     def _undo(self) -> None:
@@ -137,14 +141,25 @@ class Ledger:
         for txid in self._blocks.pop().txids:
             del self._heights[txid]
             self._verdicts.pop(txid, None)
+            for txin in self._transactions[txid].inputs:
+                self._spenders.pop(txin.outpoint, None)
 
     async def _follow_mempool(self) -> None:
         txids = set(await self.node.getrawmempool())
+        fresh = {
+            txid: Tx.parse(await self.node.getrawtransaction(txid))
+            for txid in txids - self._mempool.keys()
+        }
+        if self._blocks[-1].hash == self._viewed and txids >= self._mempool.keys():
+            # the usual case: what was there stands, and its proofs are not checked again
+            added = _parents_first(fresh)
+            self._index.extend(self._view, list(added.values()))
+            self._mempool |= added
+            return
         kept = {txid: tx for txid, tx in self._mempool.items() if txid in txids}
-        for txid in txids - kept.keys():
-            kept[txid] = Tx.parse(await self.node.getrawtransaction(txid))
-        self._mempool = _parents_first(kept)
+        self._mempool = _parents_first(kept | fresh)
         self._view = self._index.unconfirmed(list(self._mempool.values()))
+        self._viewed = self._blocks[-1].hash
 
     # ---- coins
 
@@ -177,8 +192,8 @@ class Ledger:
         return sorted(found, key=lambda coin: coin.outpoint)
 
     def spender(self, outpoint: OutPoint) -> Txid | None:
-        """The unconfirmed transaction that spends an outpoint, if there is one."""
-        return self._view.spent.get(outpoint)
+        """The transaction that spends an outpoint, in a block or unconfirmed, if there is one."""
+        return self._spenders.get(outpoint) or self._view.spent.get(outpoint)
 
     def _coin(self, outpoint: OutPoint, found: history.Coin) -> Coin:
         mature_at, signed = 0, False
@@ -204,6 +219,31 @@ class Ledger:
         """How deep a transaction is in the chain; 0 when it is in no block."""
         height = self._heights.get(txid)
         return 0 if height is None else self.height - height + 1
+
+    def seen(self, txid: Txid) -> bool:
+        """Whether a transaction is in the chain or in the mempool now."""
+        return txid in self._heights or txid in self._mempool
+
+    def unconfirmed_chain(self, txid: Txid) -> int:
+        """How many unconfirmed transactions hang together up to this one, itself included."""
+        queue, found = [txid], set[Txid]()
+        while queue:
+            tx = self._mempool.get(queue.pop())
+            if tx is not None and tx.txid not in found:
+                found.add(tx.txid)
+                queue += [txin.outpoint.txid for txin in tx.inputs]
+        return len(found)
+
+    def children(self, txid: Txid) -> list[Txid]:
+        """The unconfirmed transactions that spend an output of this one."""
+        return sorted(
+            (
+                other.txid
+                for other in self._mempool.values()
+                if any(txin.outpoint.txid == txid for txin in other.inputs)
+            ),
+            key=str,
+        )
 
     def inclusion(self, txid: Txid) -> Inclusion | None:
         """The proof that a transaction is in its block, or None when it is in none."""

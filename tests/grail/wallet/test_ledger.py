@@ -142,6 +142,29 @@ def test_mempool_lies_over_the_tip_parents_first() -> None:
     assert found.inclusion(first.txid) is None
 
 
+def test_unconfirmed_chain_counts_what_hangs_together() -> None:
+    node, found = started()
+    first = payment(node.chain[0][1][0], BOB.script)
+    second = payment(first, ALICE.script)
+    apart = payment(node.chain[1][1][0], ALICE.script)
+    node.pool = {tx.txid: tx for tx in (first, apart)}
+    follow(found)
+    node.pool[second.txid] = second
+    follow(found)  # laid on the view that is there
+    chains = [found.unconfirmed_chain(tx.txid) for tx in (first, second, apart)]
+    assert chains == [1, 2, 1]
+    assert found.children(first.txid) == [second.txid]
+    node.mine(txs=[first])
+    follow(found)
+    assert found.unconfirmed_chain(second.txid) == 1
+    assert found.spender(first.inputs[0].outpoint) == first.txid
+    node.reorg(1)
+    node.pool.clear()
+    follow(found)
+    assert found.spender(first.inputs[0].outpoint) is None
+    assert not found.seen(first.txid)
+
+
 def test_C19_reorg_undoes_and_goes_on() -> None:
     node, found = started()
     paid = payment(node.chain[0][1][0], BOB.script)
@@ -236,6 +259,14 @@ class Follows(RuleBasedStateMachine):
             assert self.ledger.coins(script) == fresh.coins(script)
         assert self.ledger.state_hash() == fresh.state_hash()
         assert self.ledger.height == fresh.height
+        known = [tx for _, txs in self.node.chain for tx in txs] + list(self.node.pool.values())
+        for tx in known:
+            assert self.ledger.seen(tx.txid)
+            assert self.ledger.spender(tx.outpoint(0)) == fresh.spender(tx.outpoint(0))
+            assert self.ledger.children(tx.txid) == fresh.children(tx.txid)
+            chain = self.ledger.unconfirmed_chain(tx.txid)
+            assert chain == fresh.unconfirmed_chain(tx.txid)
+            assert bool(chain) == (tx.txid in self.node.pool)
 
     @invariant()
     def sats_are_where_the_node_has_them(self) -> None:
