@@ -100,8 +100,14 @@ class MadeChain:
 
     def mine(self, *txs: Tx, bits: int | None = None, time: int | None = None) -> Block:
         """Add a block with these transactions."""
+        return self._add((coinbase(self.height + 1), *txs), bits, time)
+
+    def mine_coinbase(self, tx: Tx) -> Block:
+        """Add a block that holds this coinbase alone."""
+        return self._add((tx,), None, None)
+
+    def _add(self, every: tuple[Tx, ...], bits: int | None, time: int | None) -> Block:
         tip = self.blocks[-1].header
-        every = (coinbase(self.height + 1), *txs)
         header = Header(
             4,
             tip.hash,

@@ -106,6 +106,11 @@ class Scene(World):
         asset = self.zkbtc.token.fe.to_bytes(32, "big")
         return [HOLDING.number, b"mallory", count, asset]
 
+    def mine_coinbase(self, tx: Tx) -> None:
+        """Add a block whose coinbase is this transaction."""
+        self.transactions[tx.txid] = tx
+        self.chain.mine_coinbase(tx)
+
     def guard(self, contract: Contract) -> bytes:
         """The contract's guarded script."""
         return self.context.guard(contract).script_pubkey
