@@ -9,14 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sample_circuit import PUBLICS, R1CS, SEED, WTNS, keys, proved
+from tests.curve import Q, add, negative
 
 from grail import _native, native
 from grail.errors import DecodeError, InvalidInput, NotCanonical, ProofInvalid
 from grail.native import R
 from grail.zk import groth16
-
-Q = 21888242871839275222246405745257275088696311157297823662689037894645226208583
-"""The modulus of BN254's coordinates."""
 
 G2 = (
     10857046999023057135944570762232829481370756359578518086990519993285655852781,
@@ -159,16 +157,6 @@ def test_Z4_a_batch_never_reduces_either() -> None:
         groth16.verify_batch([good, good._replace(publics=(5 + R, 6, 33))])
 
 
-def add(p: tuple[int, int], q: tuple[int, int]) -> tuple[int, int]:
-    """Affine addition in G1, of points with different x or of one with itself."""
-    if p == q:
-        slope = 3 * p[0] ** 2 * pow(2 * p[1], -1, Q) % Q
-    else:
-        slope = (q[1] - p[1]) * pow(q[0] - p[0], -1, Q) % Q
-    x = (slope**2 - p[0] - q[0]) % Q
-    return x, (slope * (p[0] - x) - p[1]) % Q
-
-
 def test_Z23_a_pair_whose_faults_cancel() -> None:
     """C + P in one proof and C - P in the other: an unweighted sum would not see it."""
     first, second = (groth16.prove_witness(keys().pk, R1CS, WTNS).proof for _ in range(2))
@@ -176,7 +164,7 @@ def test_Z23_a_pair_whose_faults_cancel() -> None:
     one, two = list(native.proof_points(first)), list(native.proof_points(second))
     total = add((one[6], one[7]), (two[6], two[7]))
     one[6:8] = add((one[6], one[7]), point)
-    two[6:8] = add((two[6], two[7]), (point[0], Q - point[1]))
+    two[6:8] = add((two[6], two[7]), negative(point))
     assert add((one[6], one[7]), (two[6], two[7])) == total
     pair = [
         groth16.Statement(keys().vk, PUBLICS, native.proof_from_points(changed))
