@@ -215,7 +215,9 @@ class Session:
     ) -> Receipt:
         """Check, prove, have it signed, publish.
 
-        `intent` and `taken` are kept with a transaction that stays unfinished. Raises
+        What the operators are to sign is kept on disk with `intent` and `taken` before they are
+        asked: they remember what they voted for, so whoever asks must too, even if his process is
+        killed in between. Raises
         `SpellIncorrect` when the operators would refuse (before any is asked), `Unsatisfied` when
         a circuit does not hold, `Refused` and `QuorumNotReached` by the operators' answers,
         `NodeError` when the node does not take it.
@@ -236,10 +238,30 @@ class Session:
             intent,
             taken,
         )
+        self.unfinished.keep(job)
         return await self._finished(job, step)
 
+    async def begun(
+        self, script: bytes, intent: bytes, step: Step = lambda _: None
+    ) -> tuple[Unfinished, Receipt] | None:
+        """Finish what its owner asked for before with this intent; None where nothing is left.
+
+        So that nothing is done twice because a call was cut short. Raises `QuorumNotReached`.
+        """
+        for txid in self.unfinished.of(script, intent):
+            job = self.unfinished.get(txid)
+            try:
+                receipt = await self.retry(txid, step)
+            except QuorumNotReached:
+                raise
+            except (Refused, NodeError):
+                continue  # another transaction took its place: build anew
+            if job is not None:
+                return job, receipt
+        return None
+
     async def retry(self, txid: Txid, step: Step = lambda _: None) -> Receipt:
-        """Ask again for a transaction that too few operators signed: the same, not its like.
+        """Ask again for a transaction that was begun and not finished: the same, not its like.
 
         Raises `InvalidInput` for one that is not kept, and as `complete` does.
         """
@@ -261,7 +283,6 @@ class Session:
         try:
             collected = await self.sign(job.request)
         except QuorumNotReached as exc:
-            self.unfinished.keep(job)
             exc.hint = exc.hint or (
                 "it may still complete: ask for it again with wallet.retry(), or `grail retry`"
             )

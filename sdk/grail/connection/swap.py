@@ -92,7 +92,7 @@ def pool_port(session: Session, contract: Contract) -> PoolPort:
 async def swap(
     session: Session, account: Account, intent: Intent, step: Step = lambda _: None
 ) -> SwapReceipt:
-    """Carry out an intent. Stated again after too few operators signed, it is not done twice.
+    """Carry out an intent. Stated again after it was cut short, it is not done twice.
 
     Raises `Refused` StaleTip when the pool moved beyond what the intent allows (`got` is the quote
     now, `expected` the least), or was always taken by others; `QuorumNotReached`.
@@ -135,18 +135,10 @@ class _Swap:
         )
 
     async def _begun(self) -> SwapReceipt | None:
-        """The same intent's transaction that too few operators signed, asked for again."""
-        script = self.account.script
-        for txid in self.session.unfinished.of(script, self.intent.serialize()):
-            job = self.session.unfinished.get(txid)
-            try:
-                receipt = await self.session.retry(txid, self.step)
-            except QuorumNotReached:
-                raise
-            except (Refused, NodeError):
-                continue  # somebody else took the pool: build on what he left
-            return self._receipt(receipt, job.taken if job else 0)
-        return None
+        """The same intent's transaction that was begun and not finished, asked for again."""
+        intent = self.intent.serialize()
+        begun = await self.session.begun(self.account.script, intent, self.step)
+        return begun and self._receipt(begun[1], begun[0].taken)
 
     async def _on(self, pool: PoolPort, taken: int) -> SwapReceipt:
         session = self.session

@@ -1,8 +1,9 @@
-"""Transactions that too few operators signed: kept, so that nobody builds their like.
+"""Transactions that the operators were asked to sign: kept, so that nobody builds their like.
 
-Such a transaction may still complete: operators that voted for it remember, and anybody may finish
-it. Built again it would be another transaction, and both could happen one after the other. So the
-request itself is kept on disk until it completes or can no longer.
+Such a transaction may complete without whoever asked: operators that voted for it remember, and
+anybody may finish it. Built again it would be another transaction, and both could happen one after
+the other. So the request itself is on disk before the first operator hears of it, until its owner
+was told that it completed, or that it no longer can.
 """
 
 from __future__ import annotations

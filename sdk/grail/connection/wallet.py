@@ -6,10 +6,11 @@ same with plain calls.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from grail import codec
 from grail.apps.pool import DEFAULT_FEE
 from grail.bitcoin import addresses
 from grail.bridge.deposit import DELAY, MAX_FEE, Deposit
@@ -27,7 +28,7 @@ from grail.connection.swap import Intent, SwapReceipt, pool_port, swap
 from grail.draft.assembled import Assembled
 from grail.draft.draft import Draft, Purse
 from grail.errors import InvalidInput
-from grail.exchange.pool import Move, adding, draft_create, draft_move, removing
+from grail.exchange.pool import Move, PoolPort, adding, draft_create, draft_move, removing
 from grail.exchange.token import draft_issue, draft_transfer
 from grail.types import OutPoint
 from grail.wallet.account import Account
@@ -156,10 +157,16 @@ class AsyncWallet:
         await self.session.refresh()
         return self.session.purse(self.script, unconfirmed=unconfirmed)
 
-    async def _complete(self, what: str, built: Assembled) -> Receipt:
+    async def _complete(self, what: str, built: Assembled, intent: bytes = b"") -> Receipt:
         with showing(what, STEPS, shown=self._shown) as step:
             step("build")
-            return await self.session.complete(what, built, self.account, step=step)
+            return await self.session.complete(what, built, self.account, step=step, intent=intent)
+
+    async def _begun(self, what: str, intent: bytes) -> Receipt | None:
+        """The receipt of the same wish, cut short before and finished now, if there is one."""
+        with showing(what, STEPS, shown=self._shown) as step:
+            begun = await self.session.begun(self.script, intent, step)
+            return begun and begun[1]
 
     # ---- holding
 
@@ -175,7 +182,7 @@ class AsyncWallet:
         return Holdings(self.account.name, balance, {app: self.labels.show(app) for app in held})
 
     async def retry(self) -> list[Receipt]:
-        """Ask again for what too few operators signed: the same transactions, not their like.
+        """Ask again for what was begun and not finished: the same transactions, not their like.
 
         Raises `QuorumNotReached` while too few are up.
         """
@@ -231,8 +238,12 @@ class AsyncWallet:
     async def peg_in(self, pending: PendingDeposit) -> Receipt:
         """Have a deposit served: its sats go to the vault, the same number of zkBTC to its owner.
 
-        Raises `InvalidInput` before it is `k` blocks deep, `Refused` by the operators' word.
+        Asked again after it was cut short, it finishes what was begun. Raises `InvalidInput`
+        before the deposit is `k` blocks deep, `Refused` by the operators' word.
         """
+        intent = codec.encode(["peg-in", pending.coin.outpoint.serialize()])
+        if (begun := await self._begun("peg-in", intent)) is not None:
+            return begun
         coin = await self._current(pending)
         session = self.session
         depth = session.ledger.confirmations(coin.outpoint.txid)
@@ -245,7 +256,7 @@ class AsyncWallet:
         built = draft_peg_in(
             session.context(), session.apps.zkbtc, pending.deposit, coin, session.rate
         )
-        return await self._complete("peg-in", built)
+        return await self._complete("peg-in", built, intent)
 
     async def recover(self, pending: PendingDeposit) -> Receipt:
         """Take an unserved deposit back by its own key, after its delay.
@@ -267,8 +278,13 @@ class AsyncWallet:
     async def peg_out(self, units: int, to: Payee | None = None) -> Receipt:
         """Burn zkBTC; the vault pays the same number of sats, less the fee, to an address.
 
+        Asked again after it was cut short, it finishes what was begun and burns nothing twice.
         Raises `InsufficientFunds`, `Refused`.
         """
+        pay_to = self.script if to is None else self._to(to)
+        intent = codec.encode(["peg-out", units, pay_to])
+        if (begun := await self._begun("peg-out", intent)) is not None:
+            return begun
         purse = await self._purse()
         session = self.session
         built = draft_peg_out(
@@ -277,9 +293,9 @@ class AsyncWallet:
             session.vault(),
             purse,
             burn=units,
-            pay_to=self.script if to is None else self._to(to),
+            pay_to=pay_to,
         )
-        return await self._complete("peg-out", built)
+        return await self._complete("peg-out", built, intent)
 
     # ---- tokens and pools
 
@@ -324,21 +340,27 @@ class AsyncWallet:
         receipt = await self._complete("pool creation", built)
         return Opened(**_fields(receipt), pool=contract)
 
-    async def _move(self, what: str, pool: Contract, plan: Any) -> Receipt:
+    async def _move(
+        self, what: str, pool: Contract, plan: Callable[[PoolPort], Move], *amounts: int
+    ) -> Receipt:
+        intent = codec.encode([what, bytes(pool), *amounts])
+        if (begun := await self._begun(what, intent)) is not None:
+            return begun
         purse = await self._purse()
         session = self.session
         port = pool_port(session, pool)
-        move: Move = plan(port)
-        built = draft_move(session.context(), session.apps.pool, port, purse, move)
-        return await self._complete(what, built)
+        built = draft_move(session.context(), session.apps.pool, port, purse, plan(port))
+        return await self._complete(what, built, intent)
 
     async def add(self, pool: Contract, a: int, b: int) -> Receipt:
         """Add at most `a` and `b` to a pool's reserves for the most shares that they buy."""
-        return await self._move("liquidity added", pool, lambda port: adding(port, a, b))
+        return await self._move("liquidity added", pool, lambda port: adding(port, a, b), a, b)
 
     async def remove(self, pool: Contract, shares: int) -> Receipt:
         """Burn shares of a pool for their part of both reserves."""
-        return await self._move("liquidity removed", pool, lambda port: removing(port, shares))
+        return await self._move(
+            "liquidity removed", pool, lambda port: removing(port, shares), shares
+        )
 
     async def swap(
         self,
