@@ -19,13 +19,14 @@ from grail.errors import DecodeError, GrailError, InvalidInput, Refused, SpellIn
 from grail.operators import frames
 from grail.operators.certificates import Decision, Proposal, family
 from grail.operators.configuration import Configuration
-from grail.operators.evidence import DeployRecord, SigningRequest
+from grail.operators.evidence import DeployRecord, HistoryPart, SigningRequest
 from grail.operators.frames import Frame, Reply, Status
 from grail.operators.messages import BestHeader, Message, Promise, Refusal, Scope, Standing, Vote
 from grail.operators.roster import FirstRoster, read_roster, scope
 from grail.operators.rounds import Acceptor
 from grail.operators.spent import Spend, SpentLog
 from grail_enclave.anchors import Anchors
+from grail_enclave.audit import Audit
 from grail_enclave.caches import Bounded, BundleCache, VerdictCache
 from grail_enclave.case import Case
 from grail_enclave.checks import RULES, Rule, Stage, Trace, admit, conclude, rule_names
@@ -79,6 +80,7 @@ class Enclave:
         self._acceptor: Acceptor | None = None
         self._bundles = BundleCache()
         self._verdicts = VerdictCache(MAGIC)
+        self._audit = Audit()
         self._cases: Bounded[tuple[bytes, bytes, bytes], Case] = Bounded(MAX_CASES)
         self._heard: dict[int, BestHeader] = {}
         self._handlers: dict[str, Callable[[Any], Any]] = {
@@ -94,6 +96,7 @@ class Enclave:
             frames.SIGN: self._sign,
             frames.BODY: self._body,
             frames.SPENT: self._spent,
+            frames.HISTORY: self._history,
         }
 
     @property
@@ -131,6 +134,7 @@ class Enclave:
             bytes(tip.hash),
             b"" if self._acceptor is None else self._acceptor.state_hash(),
             b"" if deployed is None else deployed.nft.serialize(),
+            b"" if self._audit.alarm is None else bytes(self._audit.alarm),
         ]
         return hashlib.sha256(b"".join(parts)).digest()
 
@@ -162,6 +166,7 @@ class Enclave:
             roster=None if deployed is None else deployed.nft,
             keys=() if roster is None else roster.keys,
             quorum=0 if roster is None else roster.quorum,
+            alarm=self._audit.alarm,
         ).fields()
 
     def _best(self) -> BestHeader:
@@ -271,12 +276,20 @@ class Enclave:
         if self._acceptor is not None:
             self._acceptor.confirmed([spend])
 
+    def _history(self, body: object) -> list[Any]:
+        """Transactions checked in full, whoever signed them (section 11)."""
+        self._scope()
+        made = self._audit.check(HistoryPart.from_value(body), self.anchors())
+        alarm = self._audit.alarm
+        return [made, None if alarm is None else bytes(alarm)]
+
     def _spent_log(self) -> SpentLog:
         policy = self._configuration
         return SpentLog(self._headers.depth, policy.void_depth, policy.network.k)
 
     def _admitted(self, raw: bytes, stage: Stage) -> _Asked:
         """The request, checked as far as the stage asks, as the rounds see it."""
+        self._audit.require_none()
         if stage is not Stage.ADMIT:
             # Step 5 is not repeated here, but without a record no history can be judged.
             self._scope()

@@ -8,7 +8,7 @@ check of its spell, which needs those of its inputs first.
 from __future__ import annotations
 
 from collections import ChainMap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, KeysView, Mapping, Sequence
 
 from grail.bitcoin.spv import is_coinbase
 from grail.bitcoin.tx import Tx
@@ -31,6 +31,7 @@ class History:
     """The transactions of one request, looked at through one enclave's own anchors.
 
     `anchored` False asks for full checks back to the mints: no quorum's word is taken.
+    `contradicted` are those that a quorum signed within its reign and that are not correct.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class History:
         self._reigns: dict[Txid, tuple[Reign, ...]] = {}
         self._verdicts: dict[Txid, Verdict] = {}
         self._spells: dict[Txid, Spell] = {}
+        self.contradicted: list[Txid] = []
 
     def __contains__(self, txid: Txid) -> bool:
         return txid in self._items
@@ -125,6 +127,11 @@ class History:
         if ruling is None or ruling.epoch not in signed:
             epochs = ", ".join(map(str, signed))
             raise _unsafe(txid, f"epoch {epochs} signed it and does not rule")
+
+    @property
+    def judged(self) -> KeysView[Txid]:
+        """The transactions that there is a verdict on."""
+        return self._verdicts.keys()
 
     def charms(self, outpoint: OutPoint) -> Mapping[App, Data]:
         """The charms of an output. Raises `Refused` HistoryMissing or HistoryInvalid."""
@@ -204,8 +211,7 @@ class History:
             )
         if not self._anchored or self._items[txid].prevouts is None or not self._is_anchor(txid):
             return None
-        spelled = tuple(found.outs)
-        return Verdict((*spelled, *none[len(spelled) :]), whole=False)
+        return Verdict(_as_spelled(tx, found), whole=False)
 
     def _is_anchor(self, txid: Txid) -> bool:
         """Whether a quorum signed it within its reign. Raises `Refused` HistoryInvalid."""
@@ -244,11 +250,36 @@ class History:
             raise _invalid(txid, str(judged.refusal))
         return Verdict(known, whole=all(above[i.outpoint.txid].whole for i in tx.inputs))
 
+    def _contradicts(self, txid: Txid, verdict: Verdict) -> bool:
+        """Whether a whole check says something else than a quorum that signed it in its reign."""
+        if not verdict.whole or txid not in self._spells:
+            return False
+        taken = self._anchors.verdicts.get(txid, self._anchors.headers.height_of)
+        if taken is not None and taken.charms != verdict.charms:
+            return True
+        tx = self.tx(txid)
+        if verdict.charms == _as_spelled(tx, self._spells[txid]):
+            return False
+        spent = [self.tx(i.outpoint.txid).outputs[i.outpoint.vout] for i in tx.inputs]
+        try:
+            signed = check_anchor(tx, spent, self._anchors.record)
+        except Incorrect:
+            return False
+        height = self.height(txid)
+        return height is not None and any(reign.rules(height) for reign in signed)
+
     def _keep(self, txid: Txid, verdict: Verdict) -> None:
+        if self._contradicts(txid, verdict):
+            self.contradicted.append(txid)
         self._verdicts[txid] = verdict
         item = self._items.get(txid)
         if item is not None and item.inclusion is not None and self.height(txid) is not None:
             self._anchors.verdicts.put(txid, item.inclusion.block, verdict, len(item.raw))
+
+
+def _as_spelled(tx: Tx, found: Spell) -> Charms:
+    """What a spell says that the outputs hold, if it is correct."""
+    return (*found.outs, *(NO_CHARMS,) * (len(tx.outputs) - len(found.outs)))
 
 
 def _unsafe(txid: Txid, why: str) -> Refused:

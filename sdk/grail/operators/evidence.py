@@ -22,7 +22,12 @@ The record frame carries the confirmed deploy transaction in the same manner:
 
     DeployRecord   = {"tx": raw, "inclusion": inclusion, "bundles": [bytes..], "evidence": [..]}
 
-with evidence for its inputs as above. `grail.operators.frames` has the other frames.
+with evidence for its inputs as above, and so does the history frame, for full checks apart from any
+request:
+
+    HistoryPart    = {"bundles": [bytes..], "evidence": [..]}
+
+`grail.operators.frames` has the other frames.
 """
 
 from __future__ import annotations
@@ -192,6 +197,32 @@ class DeployRecord:
             raise DecodeError("record: tx, expected bytes")
         bundles, evidence = _carried(value, "record")
         return cls(raw, Inclusion.from_value(value["inclusion"]), bundles, evidence)
+
+
+@dataclass(frozen=True)
+class HistoryPart:
+    """A part of a history for full checks: those with an inclusion are to be judged.
+
+    The others are there for what they pay and for their charms, which are known from an earlier
+    part when they carry a spell.
+    """
+
+    bundles: tuple[bytes, ...]
+    evidence: tuple[TxEvidence, ...]
+
+    def to_value(self) -> dict[str, object]:
+        """The wire form, ready for CBOR: the body of the `history` frame."""
+        return {
+            "bundles": list(self.bundles),
+            "evidence": [item.to_value() for item in self.evidence],
+        }
+
+    @classmethod
+    def from_value(cls, value: object) -> HistoryPart:
+        """Read the wire form; nothing is checked but its shape and size. Raises `DecodeError`."""
+        if not isinstance(value, Mapping) or set(value) != {"bundles", "evidence"}:
+            raise DecodeError("history: expected a map of bundles, evidence")
+        return cls(*_carried(value, "history"))
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,12 @@
     sign                 [[Vote..], request]                    Signatures
     body                 family                                 Standing, or null when unknown
     spent                [raw tx, inclusion, [raw tx..]]        null
+    history              HistoryPart (evidence.py)              [verdicts made, txid or null]
 
 `spent` shows a transaction in a block (ROUNDS.md, rule 8); the list leads from an unconfirmed one
 that it conflicts with to one that hangs on it, and is empty when the operator knows that one.
+`history` has transactions checked in full, back to the mints; the txid names one that a quorum
+signed and that is not correct, and from then on the enclave signs nothing.
 `request` is the byte string of a signing request (PSBT, bundles, evidence), signed messages are
 byte strings too; the length is capped before anything is allocated (threat A14).
 """
@@ -62,6 +65,7 @@ BALLOT: Final = "ballot"
 SIGN: Final = "sign"
 BODY: Final = "body"
 SPENT: Final = "spent"
+HISTORY: Final = "history"
 
 KINDS: Final = (
     STATUS,
@@ -76,6 +80,7 @@ KINDS: Final = (
     SIGN,
     BODY,
     SPENT,
+    HISTORY,
 )
 """Every kind of frame there is; anything else is a `DecodeError`."""
 
@@ -177,6 +182,7 @@ def announced(prefix: bytes, most: int = MAX_FRAME) -> int:
 class Status:
     """What an enclave says of itself to its host. Unsigned: for people and for start-up only.
 
+    `alarm` names a transaction that a quorum signed and that a full check found incorrect.
     `index`, `keys` and `quorum` are there once a first roster is accepted, `epoch` (the roster's)
     and `roster` (the Grail NFT's outpoint) once the deploy is on record.
     """
@@ -190,6 +196,7 @@ class Status:
     roster: OutPoint | None = None
     keys: tuple[XOnlyKey, ...] = ()
     quorum: int = 0
+    alarm: Txid | None = None
 
     def fields(self) -> list[Any]:
         """The body of the reply."""
@@ -203,12 +210,13 @@ class Status:
             None if self.roster is None else self.roster.serialize(),
             [bytes(key) for key in self.keys],
             self.quorum,
+            None if self.alarm is None else bytes(self.alarm),
         ]
 
     @classmethod
     def from_fields(cls, value: Any) -> Status:
         """Read what `fields` wrote. Raises `DecodeError`."""
-        parts = Fields(value, "status", 9)
+        parts = Fields(value, "status", 10)
         key = XOnlyKey(parts.blob("key", 32))
         network = parts.blob("network", 32)
         configuration = parts.blob("configuration", 32)
@@ -222,6 +230,9 @@ class Status:
             raise DecodeError("status: roster id is not an outpoint or null")
         items = parts.items("keys", MAX_OPERATORS)
         members = Fields(items, "status: keys")
+        quorum, alarm = parts.uint("quorum", 16), parts.optional("alarm")
+        if alarm is not None and (type(alarm) is not bytes or len(alarm) != 32):
+            raise DecodeError("status: alarm is not a txid or null")
         return cls(
             key,
             network,
@@ -231,7 +242,8 @@ class Status:
             epoch,
             None if roster is None else OutPoint.parse(roster),
             tuple(XOnlyKey(members.blob("key", 32)) for _ in items),
-            parts.uint("quorum", 16),
+            quorum,
+            None if alarm is None else Txid(alarm),
         )
 
 
