@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
-from enclave_world import KEYS
 from socket_attacks import attacks_of_all_steps
 from socket_attacks.registry import Attack, Removal, Target, removed
 from socket_attacks.scene import Scene, scene
@@ -24,9 +23,14 @@ def servers() -> Iterator[Sockets]:
 ATTACKS = attacks_of_all_steps()
 
 
-def prepared(world: Scene, target: Target, *, state: bool) -> Enclave:
-    enclave = target.make() if target.make else world.enclaves(target.index + 1)[target.index]
-    if state:
+def prepared(world: Scene, target: Target, out: Sequence[Removal] = ()) -> Enclave:
+    """An enclave in the state that the bytes are sent to, unless its state is what is taken out."""
+    others = [each.index for each in out if each.index is not None]
+    index = others[0] if others else target.index
+    enclave = (
+        world.bare(index) if target.bare else world.enclave_of(index, **target.configuration)
+    )
+    if all(each.state for each in out):
         target.prepare(enclave)
     return enclave
 
@@ -46,7 +50,7 @@ def test_attack(servers: Sockets, attack: Attack) -> None:
     """Refused by its one rule, state unchanged; with that rule out the same bytes pass."""
     world = scene()
     target = attack.build(world)
-    enclave = prepared(world, target, state=True)
+    enclave = prepared(world, target)
     before = enclave.state_hash()
     reply = answered(servers, enclave, target)
     assert reply.refusal is not None, "not refused"
@@ -61,10 +65,10 @@ def test_attack(servers: Sockets, attack: Attack) -> None:
 
 def passes(servers: Sockets, world: Scene, target: Target, out: list[Removal]) -> str:
     """The rule that still refuses with these taken out, or nothing."""
-    enclave = prepared(world, target, state=all(each.state for each in out))
+    enclave = prepared(world, target, out)
     with removed(enclave, out):
         reply = answered(servers, enclave, target)
     if reply.refusal is None:
-        assert reply.body is not None or target.empty_answer
+        assert reply.body is not None or target.empty
         return ""
     return f"{reply.refusal.rule}"

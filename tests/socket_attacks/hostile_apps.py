@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cache
+from unittest import mock
 
 from grail.apps.compiler import CompiledApp, compile_app
 from grail.apps.zkapp import ActionSpec, Kind, Transaction, ZkApp, action
 from grail.apps.zkbtc import ZkBtc
-from grail.charms.fact_list import OWN
+from grail.charms import fact_list
+from grail.charms.fact_list import OWN, Name
 
 
 def anything(self: ZkApp, tx: Transaction) -> None:  # noqa: ARG001
@@ -98,3 +100,29 @@ def lax_zkbtc() -> CompiledApp:
 def house() -> CompiledApp:
     """The thief's app."""
     return compile_app(lax(House))
+
+
+class Bond(ZkApp):
+    """A token without a guard."""
+
+    @action(0, changes="t", self_id=True)
+    def issue(self, tx: Transaction) -> None:
+        """Units, as many as the circuit is shown."""
+
+
+@cache
+def bond() -> CompiledApp:
+    """A token whose circuit says yes."""
+    return compile_app(lax(Bond))
+
+
+@cache
+def incomplete_bond() -> CompiledApp:
+    """The same with a descriptor that leaves out what no descriptor may: the supply."""
+    app = lax(Bond)
+    method = app.issue  # type: ignore[attr-defined]
+    spec = method.action_spec
+    facts = tuple(fact for fact in spec.facts if fact.number == Name.SELF)
+    method.__dict__["action_spec"] = replace(spec, facts=facts)
+    with mock.patch.object(fact_list, "automatic", lambda *_: set()):
+        return compile_app(app)

@@ -8,9 +8,8 @@ rule on purpose, the attack names it and why, and passes with both out.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 from unittest import mock
@@ -19,7 +18,6 @@ from socket_attacks.scene import Scene
 
 from grail.charms.rule import Rule as SpellRule
 from grail.operators import frames
-from grail.operators.configuration import Configuration
 from grail.operators.evidence import SigningRequest
 from grail.operators.frames import Frame
 from grail_enclave.checks import RULES, Rule, SpellCorrectRule
@@ -34,6 +32,8 @@ class Removal:
     patch: Callable[[], AbstractContextManager[Any]] = nullcontext
     state: bool = True
     """Whether the enclave is brought into the attack's state at all."""
+    index: int | None = None
+    """Another operator, for whom the same bytes are right."""
 
 
 def spell_rule(*out: SpellRule) -> Removal:
@@ -77,9 +77,12 @@ class Target:
 
     frame: Frame
     prepare: Callable[[Enclave], object] = lambda enclave: None
-    configuration: Configuration | None = None
-    make: Callable[[], Enclave] | None = None
+    configuration: Mapping[str, Any] = field(default_factory=dict)
     index: int = 0
+    bare: bool = False
+    """An enclave that knows headers only: no roster, no record."""
+    empty: bool = False
+    """Whether null is what a good answer holds."""
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import Any
+from typing import Any, Protocol
 
-from enclave_world import ALICE, MALLORY, QUORUM, ROSTER, World, sign, vote
+from enclave_world import ALICE, KEYS, MALLORY, ROSTER, World, ask
 from socket_attacks.hostile_apps import HOLDING, NOTE, house, lax_zkbtc
 
 from grail.apps.compiler import CompiledApp, compile_app
@@ -19,16 +19,31 @@ from grail.apps.token import Token
 from grail.bitcoin.tx import Tx, TxIn
 from grail.charms import rules
 from grail.charms.app import App, Contract, Data, identity_of
+from grail.charms.descriptor import Bundle
+from grail.charms.rules import CheckedTx
 from grail.charms.spell import ContractProof, Inputs, Spell
 from grail.draft import sizes
 from grail.draft.assembled import Assembled, Context, Spend
+from grail.operators import frames
 from grail.operators.evidence import SigningRequest, assemble
-from grail.types import OutPoint, TxOut
+from grail.operators.roster import FirstRoster, roster_fields
+from grail.types import TxOut
 from grail.wallet.account import Account
 from grail.wallet.coins import Coin
+from grail_enclave.enclave import Enclave
 
 FEE = 20_000
 """Within policy for every transaction here."""
+
+
+
+class HasBundle(Protocol):
+    """An app as a verifier knows it."""
+
+    @property
+    def bundle(self) -> Bundle:
+        """Its bundle."""
+
 
 Charms = Mapping[App, Data]
 Out = tuple[int, bytes, Charms]
@@ -115,6 +130,22 @@ class Scene(World):
         """The contract's guarded script."""
         return self.context.guard(contract).script_pubkey
 
+    def enclave_of(self, index: int = 0, **changes: Any) -> Enclave:
+        """An enclave that is ready, of operators who agreed on another configuration."""
+        if not changes:
+            return self.enclaves(index + 1)[index]
+        other = replace(self.configuration, **changes)
+        fields = roster_fields(ROSTER)
+        signatures = {
+            key.public: ask(Enclave(other, key), "first_roster/sign", fields).unwrap()
+            for key in KEYS
+        }
+        first = FirstRoster.gathered(ROSTER, signatures)
+        enclave = self.bare(index, **changes)
+        ask(enclave, frames.FIRST_ROSTER_ACCEPT, first.fields()).unwrap()
+        ask(enclave, frames.RECORD, self.deploy_record().to_value()).unwrap()
+        return enclave
+
     # Frequent parts of transactions.
 
     def port_after(self, count: int = 1, units: int = 200_000, **more: Any) -> Out:
@@ -182,23 +213,30 @@ class Heist:
         inputs = tuple(TxIn(coin.outpoint) for coin in self.inputs)
         return Tx(2, inputs, tuple(outputs), self.locktime)
 
-    def assembled(self) -> Assembled:
-        """The transaction with proofs that the hostile circuits gave for exactly it."""
-        spell = self.spell
-        tx = self.tx(spell)
+    def bundles(self, more: Sequence[HasBundle] = ()) -> dict[bytes, Bundle]:
+        """Those of the scene and of apps that came later."""
+        return {**self.scene.context.bundles, **{a.bundle.vk: a.bundle for a in more}}
+
+    def checked(self, built: Assembled, more: Sequence[HasBundle] = ()) -> CheckedTx:
+        """The statements of a transaction, by no rule at all."""
         context = self.scene.context
-        spends = tuple(Spend(coin, sizes.KEY_PATH) for coin in self.inputs)
-        built = Assembled(context, tx, spends, (), spell)
-        checked = rules.correct(
-            tx,
+        return rules.correct(
+            built.tx,
             built.prevouts,
-            context.bundles,
+            self.bundles(more),
             context.record,
             context.height,
             context.network,
             rules=(),
-            spell=spell,
+            spell=built.spell,
         )
+
+    def assembled(self, more: Sequence[HasBundle] = ()) -> Assembled:
+        """The transaction with proofs that the hostile circuits gave for exactly it."""
+        spell = self.spell
+        spends = tuple(Spend(coin, sizes.KEY_PATH) for coin in self.inputs)
+        built = Assembled(self.scene.context, self.tx(spell), spends, (), spell)
+        checked = self.checked(built, [*more, *(app for app, _ in self.acts.values())])
         proofs = list(spell.proofs)
         for contract, (app, name) in self.acts.items():
             at = next(i for i, p in enumerate(proofs) if spell.contracts[p.contract] == contract)
@@ -212,17 +250,14 @@ class Heist:
         self.scene.confirm(tx)
         return tx
 
-    def request(self, *, without: Sequence[CompiledApp] = ()) -> SigningRequest:
-        """What a client would send, less some bundles."""
-        return self.requested(self.assembled(), without=without)
+    def request(self, more: Sequence[HasBundle] = ()) -> SigningRequest:
+        """What a client would send."""
+        return self.requested(self.assembled(more), more)
 
-    def requested(
-        self, built: Assembled, *, without: Sequence[CompiledApp] = ()
-    ) -> SigningRequest:
+    def requested(self, built: Assembled, more: Sequence[HasBundle] = ()) -> SigningRequest:
         """The request for what `assembled` gave, perhaps changed."""
         psbt = built.psbt(self.scene.transactions, *self.signers)
-        left = {app.bundle.vk for app in without}
-        bundles = [a.bundle.serialize() for a in self.scene.apps if a.bundle.vk not in left]
+        bundles = [app.bundle.serialize() for app in (*self.scene.apps, *more)]
         return assemble(psbt, bundles, self.scene.known)
 
 
@@ -231,5 +266,3 @@ def scene() -> Scene:
     """The one scene of this process; attacks add blocks and never take any away."""
     return Scene()
 
-
-__all__ = ["ALICE", "FEE", "MALLORY", "QUORUM", "ROSTER", "Heist", "OutPoint", "Scene", "scene", "sign", "vote"]

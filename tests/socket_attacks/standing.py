@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from enclave_world import ALICE, BOB, KEYS, MALLORY, ROSTER
-from socket_attacks.hostile_apps import HOLDING, house
+from enclave_world import ALICE, BOB, MALLORY, ROSTER
+from socket_attacks.hostile_apps import house
 from socket_attacks.registry import Behind, Removal, attack, spell_rule
-from socket_attacks.scene import Scene, token_app
+from socket_attacks.scene import Scene
 
 from grail.bitcoin.addresses import Roster
-from grail.bitcoin.tx import TxIn
 from grail.charms import guard_rules
-from grail.charms.classify import PORT
 from grail.charms.record import roster_state
 from grail.charms.spell import Inputs, Row
 from grail.crypto.schnorr import KeyPair
 from grail.operators.evidence import SigningRequest
-from grail.types import OutPoint
 from grail_enclave import checks
 from grail_enclave.checks import unknown_guard
 
@@ -222,5 +219,3 @@ def a_roster_of_mallorys_own(scene: Scene) -> SigningRequest:
 def a_roster_that_does_not_hold_the_nft(scene: Scene) -> SigningRequest:
     return to_mallorys_roster(scene, ROSTER)
 
-
-__all__ = ["HOLDING", "KEYS", "PORT", "OutPoint", "TxIn", "token_app"]

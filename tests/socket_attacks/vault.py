@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from enclave_world import ALICE, MALLORY
-from socket_attacks.hostile_apps import house
 from socket_attacks.registry import Behind, attack, rule_out, spell_rule
 from socket_attacks.scene import Scene
 
@@ -130,5 +127,3 @@ def a_proof_of_something_else(scene: Scene) -> SigningRequest:
     built = theft.assembled().with_proofs(honest.spell.proofs)
     return theft.requested(built)
 
-
-__all__ = ["house", "replace"]
