@@ -9,8 +9,9 @@ can ask for it by type.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from grail.bitcoin.tx import Tx
 from grail.codec import cs
@@ -19,11 +20,14 @@ from grail.errors import InvalidInput, Refused, SignatureInvalid
 from grail.operators.messages import (
     MAX_OUTPOINTS,
     Family,
+    Message,
     Promise,
     Scope,
     Vote,
 )
 from grail.types import OutPoint, Txid
+
+M = TypeVar("M", bound=Message)
 
 OP_RETURN = 0x6A
 
@@ -105,13 +109,59 @@ class Permit:
     round: int
 
 
-def consistent(messages: Sequence[Vote | Promise]) -> bool:
+def consistent(messages: Sequence[Message]) -> bool:
     """Whether for all members i, j: V_j[i] <= V_i[i], so that no instance here was replaced."""
     return all(
         other.head.v[member.head.sender] <= member.head.v[member.head.sender]
         for member in messages
         for other in messages
     )
+
+
+def consistent_subset(messages: Mapping[int, M], least: int) -> dict[int, M] | None:
+    """As many of these messages (by sender) as are consistent; None when they are below `least`.
+
+    Whoever gathers a certificate chooses, since up to n - q liars may accuse anyone. The fewest are
+    left out; where one word stands against another, those are whose V accuses.
+    """
+    accused = {
+        sender: {
+            other
+            for other, told in messages.items()
+            if other != sender and message.head.v[other] > told.head.v[other]
+        }
+        for sender, message in messages.items()
+    }
+    spare = len(messages) - least
+    for out in range(spare + 1):
+        left_out = _left_out(accused, frozenset(), out)
+        if left_out is not None:
+            return {sender: m for sender, m in messages.items() if sender not in left_out}
+    return None
+
+
+def _left_out(
+    accused: Mapping[int, set[int]], gone: frozenset[int], more: int
+) -> frozenset[int] | None:
+    """A set of `more` senders beside `gone`, or fewer, without whom nobody accuses anybody.
+
+    Of each accusation one side has to go. The side with most accusations is tried first, so it is
+    over after few steps; its accusers together are the other way.
+    """
+    met = {sender: told - gone for sender, told in accused.items() if sender not in gone}
+    sides = {
+        sender: told | {other for other, theirs in met.items() if sender in theirs}
+        for sender, told in met.items()
+    }
+    worst = max(sides, key=lambda sender: (len(sides[sender]), len(met[sender])), default=None)
+    if worst is None or not sides[worst]:
+        return gone
+    if more == 0:
+        return None
+    without = _left_out(accused, gone | {worst}, more - 1)
+    if without is not None or len(sides[worst]) == 1 or len(sides[worst]) > more:
+        return without
+    return _left_out(accused, gone | sides[worst], more - len(sides[worst]))
 
 
 def _members(scope: Scope, messages: Sequence[Vote | Promise], rule: str, noun: str) -> None:

@@ -28,7 +28,8 @@ Family = NewType("Family", bytes)
 """F(T), 32 bytes: what a vote is for. Transactions that differ in their change alone share it."""
 
 FIRST_EPOCH = 1
-"""The epoch of every instance. No instance was ever granted another one (ROUNDS.md, rule 6)."""
+"""The epoch of an instance that drew its operator's key itself: there was none before it. All later
+ones are granted by other operators (ROUNDS.md, rule 6)."""
 
 MAX_OPERATORS = 64
 """Far above the sixteen of a roster; bounds what a message may carry."""
@@ -105,14 +106,16 @@ class Fields:
             raise DecodeError(f"{self._what}: {len(self._items)} fields too many")
 
 
-def _outpoints(items: Sequence[Any], what: str) -> tuple[OutPoint, ...]:
-    found = tuple(_outpoint(item, what) for item in items)
+def read_outpoints(items: Sequence[Any], what: str) -> tuple[OutPoint, ...]:
+    """Outpoints that rise strictly, at least one. Raises `DecodeError`."""
+    found = tuple(read_outpoint(item, what) for item in items)
     if not found or list(found) != sorted(set(found)):
         raise DecodeError(f"{what}: outpoints are not strictly rising, or none is there")
     return found
 
 
-def _outpoint(item: Any, what: str) -> OutPoint:
+def read_outpoint(item: Any, what: str) -> OutPoint:
+    """One outpoint. Raises `DecodeError`."""
     if type(item) is not bytes:
         raise DecodeError(f"{what}: an outpoint is {type(item).__name__}, expected bytes")
     try:
@@ -147,7 +150,8 @@ class Scope:
     """What a message is good for: one network, roster and configuration, and who may sign.
 
     `roster` is the Grail NFT's outpoint, `keys` the operators' keys by rank. Raises `InvalidInput`
-    when a ballot of this size would not be safe: 3q > 2n is what the fast ballot needs.
+    when rounds of this size would not be safe: 3q > 2n is what the fast ballot needs, and what
+    `recovery` others remember must tell one fast vote from every other.
     """
 
     network: bytes
@@ -161,6 +165,9 @@ class Scope:
             raise InvalidInput("scope: keys are not sorted and distinct, or too many")
         if not 2 * len(self.keys) < 3 * self.quorum <= 3 * len(self.keys):
             raise InvalidInput(f"scope: {self.quorum} of {len(self.keys)}, expected 3q > 2n")
+        others, least = self.n - 1, self.recovery
+        if not 2 * (self.quorum - 1 - others + least) > least:
+            raise InvalidInput(f"scope: {least} grants, expected 2((q-1) - (n-1) + m) > m")
         if len(self.network) != 32 or len(self.configuration) != 32:
             raise InvalidInput("scope: network id and configuration digest have 32 bytes")
 
@@ -168,6 +175,15 @@ class Scope:
     def n(self) -> int:
         """How many operators there are."""
         return len(self.keys)
+
+    @property
+    def recovery(self) -> int:
+        """m: of how many others a new instance needs grants, 9 at 12 of 16.
+
+        The least with 2((q-1) - (n-1) + m) > m, so that two fast votes are never both adopted. A
+        roster of one has nobody to ask.
+        """
+        return 2 * (self.n - self.quorum) + 1
 
     def index(self, key: XOnlyKey) -> int:
         """The rank of a member's key. Raises `InvalidInput` for a stranger's."""
@@ -207,7 +223,7 @@ class Head:
         """Read what `fields` wrote. Raises `DecodeError`."""
         parts = Fields(value, what, 6)
         network = parts.blob("network", 32)
-        roster = _outpoint(parts.blob("roster id", 36), what)
+        roster = read_outpoint(parts.blob("roster id", 36), what)
         configuration = parts.blob("configuration", 32)
         sender = parts.uint("sender", 8)
         epochs = parts.blob("V", most=4 * MAX_OPERATORS)
@@ -278,10 +294,8 @@ class Message:
                 raise SignatureInvalid(f"{self.KIND}: made for another {name}")
         if head.sender >= scope.n or len(head.v) != scope.n:
             raise SignatureInvalid(f"{self.KIND}: sender {head.sender} is not in the roster")
-        # One operator's word must not stop another: an epoch counts once it was granted, and
-        # grants do not exist yet.
-        if any(epoch != FIRST_EPOCH for epoch in head.v):
-            raise SignatureInvalid(f"{self.KIND}: V names an epoch that nobody was granted")
+        if any(epoch < FIRST_EPOCH for epoch in head.v):
+            raise SignatureInvalid(f"{self.KIND}: V names an epoch below the first")
         schnorr.verify(scope.keys[head.sender], self.digest(), self.signature)
 
 
@@ -306,7 +320,7 @@ class Vote(Message):
             head,
             parts.uint("round", 32),
             Family(parts.blob("family", 32)),
-            _outpoints(parts.items("outpoints", MAX_OUTPOINTS), cls.KIND),
+            read_outpoints(parts.items("outpoints", MAX_OUTPOINTS), cls.KIND),
             signature=signature,
         )
 
@@ -346,7 +360,7 @@ class Report:
     def from_fields(cls, value: Any) -> Report:
         """Read what `fields` wrote. Raises `DecodeError`."""
         parts = Fields(value, "report", 2)
-        outpoint = _outpoint(parts.blob("outpoint", 36), "report")
+        outpoint = read_outpoint(parts.blob("outpoint", 36), "report")
         vote = parts.optional("vote")
         if vote is None:
             return cls(outpoint, 0, None)
@@ -375,7 +389,7 @@ class Promise(Message):
     def _read(cls, head: Head, parts: Fields, signature: bytes) -> Self:
         number, family = parts.uint("round", 32), Family(parts.blob("family", 32))
         reports = tuple(Report.from_fields(item) for item in parts.items("reports", MAX_OUTPOINTS))
-        _outpoints([report.outpoint.serialize() for report in reports], cls.KIND)
+        read_outpoints([report.outpoint.serialize() for report in reports], cls.KIND)
         return cls(head, number, family, reports, signature=signature)
 
 
@@ -481,7 +495,7 @@ class Standing:
             return cls(rule, promised)
         parts = Fields(rival, "standing", 6)
         number, family = parts.uint("round", 32), Family(parts.blob("family", 32))
-        outpoints = _outpoints(parts.items("outpoints", MAX_OUTPOINTS), "standing")
+        outpoints = read_outpoints(parts.items("outpoints", MAX_OUTPOINTS), "standing")
         txid = Txid(parts.blob("txid", 32))
         votes = Fields(items := parts.items("decision", MAX_OPERATORS), "standing: decision")
         decision = tuple(Vote.parse(votes.blob("vote", most=MAX_MESSAGE)) for _ in items)

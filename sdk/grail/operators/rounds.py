@@ -1,4 +1,4 @@
-"""One operator's voting state and the rules that guard it (ROUNDS.md, ENCLAVE RULES 1 to 5 and 8).
+"""One operator's voting state and the rules that guard it (ROUNDS.md, ENCLAVE RULES).
 
 Promise before signature: a vote is a message that a ballot can revoke; a signature follows only a
 decision, which a quorum voted for in one ballot. The state lives in memory and nowhere else. Each
@@ -6,30 +6,33 @@ call is atomic over all guarded outpoints of its transaction, changes nothing wh
 (threat S34), and gives the same message for the same request.
 
 An answer is the signed message, or a `Standing`: what is in the way, with all that is needed to
-finish it. Rules 6 and 7 (new epochs, replicas) are not built: every instance has the first epoch.
+finish it. An instance that did not draw its key itself votes only after the other operators told it
+what it had promised (rule 6); one that was replaced votes no more (rule 7). Both may sign.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+import secrets
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from grail.codec import encode
 from grail.crypto.schnorr import KeyPair
 from grail.errors import Refused, SignatureInvalid
+from grail.operators.adoption import adopt
 from grail.operators.certificates import (
     Decision,
     Proposal,
     check_decision,
     check_promises,
 )
-from grail.operators.memory import NO_BALLOT, Known, Memory, Place
+from grail.operators.epochs import NO_EPOCH, Epochs, Granted
+from grail.operators.grants import Grant, Hello, paged
+from grail.operators.memory import MAX_FAMILIES, NO_BALLOT, Known, Memory, Place
 from grail.operators.messages import (
-    FIRST_EPOCH,
     BestHeader,
     Family,
-    Head,
     Open,
     Promise,
     Report,
@@ -38,24 +41,65 @@ from grail.operators.messages import (
     Vote,
 )
 from grail.operators.spent import Spend, SpentLog
-from grail.types import OutPoint
+from grail.operators.takeover import remembered, taken_over
+from grail.types import OutPoint, XOnlyKey
 
 
 @dataclass
 class Acceptor:
-    """The voting state of one instance of one operator; one caller at a time."""
+    """The voting state of one instance of one operator; one caller at a time.
+
+    As it is made it is the operator's first instance, whose process drew the key: there was none
+    before it, so it has the first epoch. Every other instance is made by `handed_over`.
+    """
 
     scope: Scope
     key: KeyPair = field(repr=False)
     log: SpentLog = field(repr=False)
     index: int = field(init=False)
     memory: Memory = field(init=False, default_factory=Memory, repr=False)
+    epochs: Epochs = field(init=False, repr=False)
+    told: frozenset[Family] = field(init=False, default=frozenset(), repr=False)
 
     def __post_init__(self) -> None:
         self.index = self.scope.index(self.key.public)
+        self.epochs = Epochs(self.scope, self.index)
+
+    @classmethod
+    def handed_over(
+        cls,
+        scope: Scope,
+        key: KeyPair,
+        log: SpentLog,
+        *,
+        instance: XOnlyKey | None = None,
+        draw: Callable[[int], bytes] = secrets.token_bytes,
+    ) -> Acceptor:
+        """An instance whose key came from elsewhere: it has no epoch, and must recover.
+
+        `instance` is its instance key, drawn here unless given; `draw` gives the nonces.
+        """
+        made = cls(scope, key, log)
+        own = KeyPair.generate().public if instance is None else instance
+        made.epochs = Epochs(scope, made.index, NO_EPOCH, own, draw)
+        return made
+
+    @property
+    def epoch(self) -> int:
+        """The epoch of this instance; 0 before it was granted one."""
+        return self.epochs.epoch
+
+    @property
+    def recovered(self) -> bool:
+        """Whether it may vote, promise, open and grant."""
+        return self.epochs.recovered
 
     def vote(self, proposal: Proposal, best: BestHeader) -> Vote | Standing:
-        """Rule 1: a vote at the fast ballot when every outpoint is free."""
+        """Rule 1: a vote at the fast ballot when every outpoint is free.
+
+        Raises `Refused` NotRecovered for an instance that may not vote, as rules 2 and 3 do.
+        """
+        self.epochs.check_recovered()
         self.check_alive(proposal)
         known, places = self.memory.lookup(proposal), self.memory.places(proposal)
         if known and known.vote and all(place.vote == (0, proposal.family) for place in places):
@@ -63,7 +107,7 @@ class Acceptor:
         if any(place.vote or place.decided or place.promised != NO_BALLOT for place in places):
             return self._standing(proposal)
         self.memory.check_room(proposal, binding=True)
-        vote = Vote(self._head(best), 0, proposal.family, proposal.outpoints).signed(self.key)
+        vote = Vote(self.epochs.head(best), 0, proposal.family, proposal.outpoints).signed(self.key)
         known, places = self.memory.remember(proposal)
         known.vote = vote
         for place in places:
@@ -83,6 +127,7 @@ class Acceptor:
                 got=str(number),
                 expected=f"a round r with r mod {self.scope.n} = {self.index}",
             )
+        self.epochs.check_recovered()
         self.check_alive(proposal)
         self.memory.lookup(proposal)
         ballot = (number, proposal.family)
@@ -97,7 +142,7 @@ class Acceptor:
         if number > self._evidence(places) + self.scope.n:
             return self._too_far(proposal)
         self.memory.check_room(proposal, binding=False)
-        opened = Open(self._head(best), number, proposal.family).signed(self.key)
+        opened = Open(self.epochs.head(best), number, proposal.family).signed(self.key)
         _, places = self.memory.remember(proposal)
         before = _named(places)
         for place in places:
@@ -119,6 +164,7 @@ class Acceptor:
         Open does not verify or names another transaction.
         """
         self._check_open(opened, proposal)
+        self.epochs.check_recovered()
         self.check_alive(proposal)
         known = self.memory.lookup(proposal)
         ballot = (opened.round, opened.family)
@@ -136,7 +182,9 @@ class Acceptor:
             Report(outpoint, 0, None) if place.vote is None else Report(outpoint, *place.vote)
             for outpoint, place in zip(proposal.outpoints, places, strict=True)
         )
-        promise = Promise(self._head(best), opened.round, opened.family, reports).signed(self.key)
+        promise = Promise(self.epochs.head(best), opened.round, opened.family, reports).signed(
+            self.key
+        )
         known, places = self.memory.remember(proposal)
         known.promise = promise
         before = _named(places)
@@ -152,18 +200,21 @@ class Acceptor:
 
         Raises `Refused` NotPromised or BallotBlocked.
         """
+        self.epochs.check_recovered()
         self.check_alive(proposal)
         permit = check_promises(self.scope, promises, proposal, self.log.dead())
+        self._check_newest(promises)
         known, places = self.memory.lookup(proposal), self.memory.places(proposal)
         ballot = (permit.round, permit.family)
         if any(place.decided not in (None, permit.family) for place in places):
             return self._standing(proposal)
         if known and known.vote and all(place.vote == ballot for place in places):
             return known.vote
-        if any(place.promised > ballot for place in places):
+        if any(place.promised > ballot or place.vote == ballot for place in places):
+            # A vote in this very ballot that was taken over is not sent again (rule 6).
             return self._standing(proposal)
         self.memory.check_room(proposal, binding=True)
-        vote = Vote(self._head(best), permit.round, permit.family, proposal.outpoints).signed(
+        vote = Vote(self.epochs.head(best), permit.round, permit.family, proposal.outpoints).signed(
             self.key
         )
         known, places = self.memory.remember(proposal)
@@ -179,7 +230,7 @@ class Acceptor:
     def decide(self, votes: Sequence[Vote], proposal: Proposal) -> Decision | Standing:
         """Rule 4, first half: record D(F). Only the `Decision` returned allows a signature.
 
-        Needs no vote of this instance, nor the newest epoch. Raises `Refused` NotDecided.
+        Needs no vote of this instance, nor an epoch. Raises `Refused` NotDecided.
         """
         self.check_alive(proposal)
         decision = check_decision(self.scope, votes, proposal)
@@ -195,12 +246,95 @@ class Acceptor:
         if not known.decision:
             known.decision = decision.votes
         self.memory.tidy(proposal.family, before)
+        self.told -= {proposal.family}
+        self.epochs.seen_self(self._own_epoch(votes))
         return decision
 
     def body(self, family: Family) -> Standing | None:
         """The transaction behind a family, and its decision, for whoever must finish it."""
         known = self.memory.known.get(family)
         return None if known is None else self._told("Body", 0, known, 0)
+
+    # Rules 6 and 7: instances
+
+    def hello(self, epoch: int, best: BestHeader) -> Hello:
+        """Ask to be this operator's newest instance, with this epoch.
+
+        The same epoch again gives the same Hello; another epoch outdates it. Raises `Refused`
+        NotReplaced when it is the newest already, EpochTaken for an epoch that one had before.
+        """
+        return self.epochs.ask(epoch, best, self.key)
+
+    def grant(self, hello: Hello, best: BestHeader) -> Granted:
+        """Rule 6, the grantor: know of no older instance of that operator from now on.
+
+        The answer tells all that is remembered at this moment; the same Hello again gets the same.
+        Raises `Refused` NotRecovered, HelloInvalid, or EpochTaken unless the epoch asked for is
+        above every one seen of that operator.
+        """
+        self.epochs.check_recovered()
+        if hello.head.sender == self.index:
+            raise Refused("HelloInvalid", "an operator grants itself nothing")
+        before = self.epochs.given(hello)
+        if before is not None:
+            return before
+        self.epochs.check_hello(hello)
+        pages = paged(*remembered(self.memory))
+        # From here on every message of this instance knows the new epoch, this grant first.
+        self.epochs.note(hello)
+        return self.epochs.granting(hello, pages, best, self.key)
+
+    def superseded(self, hello: Hello) -> None:
+        """Rule 7: another instance of this operator asks for a higher epoch, so this one stops.
+
+        A Hello of this very instance, or for an epoch of the past, changes nothing. Raises
+        `Refused` HelloInvalid.
+        """
+        self.epochs.superseded(hello)
+
+    def recover(self, grants: Sequence[Grant], pages: Sequence[bytes] = ()) -> tuple[bytes, ...]:
+        """Rule 6, the new instance: take over what others remember, once all of it is there.
+
+        `grants` are for the last Hello; `pages` are some that they name, kept until the others
+        come. The hashes of those that are missing come back, none once it has recovered. Raises
+        `Refused` NotGranted.
+        """
+        hello = self.epochs.check_grants(grants)
+        if self.epochs.epoch == hello.epoch:
+            return ()
+        missing = self.epochs.bring(grants, pages)
+        if missing:
+            return missing
+        told = [[self.epochs.pages[name] for name in grant.pages] for grant in grants]
+        found = adopt(self.scope, told)
+        self.memory = taken_over(self.memory, found)
+        names = [claim.family for claim in found.decided][:MAX_FAMILIES]
+        known = self.memory.known
+        self.told = frozenset(n for n in names if n not in known or not known[n].decision)
+        self.epochs.begin(hello, grants)
+        self.follow()
+        return ()
+
+    def lacking(self) -> tuple[Family, ...]:
+        """The families whose body, or decision, this instance was told of and does not hold."""
+        bare = {name for name, known in self.memory.known.items() if self._bare(known)}
+        return tuple(sorted(bare | self.told))
+
+    def restore(self, proposal: Proposal, votes: Sequence[Vote] = ()) -> None:
+        """Take in a body that is lacking, and its decision where there is one.
+
+        Raises `Refused` NotLacking for any other transaction, NotDecided for votes that decide
+        nothing.
+        """
+        if votes:
+            self.decide(votes, proposal)
+            return
+        self.check_alive(proposal)
+        known = self.memory.lookup(proposal)
+        if known is None or not self._bare(known):
+            raise Refused("NotLacking", "nothing is known of it, or all", got=proposal.family.hex())
+        self.memory.check_room(proposal, binding=True)
+        self.memory.remember(proposal)
 
     # Rule 8: the chain's verdict
 
@@ -247,7 +381,8 @@ class Acceptor:
 
     def state_hash(self) -> bytes:
         """A digest of all that the rules remember: equal before and after every refusal."""
-        return hashlib.sha256(encode([self.memory.state(), self.log.state()])).digest()
+        state = [self.memory.state(), self.log.state(), self.epochs.state(), sorted(self.told)]
+        return hashlib.sha256(encode(state)).digest()
 
     # What the rules share. None of these changes anything but the last one.
 
@@ -271,10 +406,24 @@ class Acceptor:
                 expected=proposal.family.hex(),
             )
 
-    def _head(self, best: BestHeader) -> Head:
-        scope = self.scope
-        epochs = (FIRST_EPOCH,) * scope.n
-        return Head(scope.network, scope.roster, scope.configuration, self.index, epochs, best)
+    def _own_epoch(self, messages: Sequence[Vote] | Sequence[Promise]) -> int:
+        """The epoch of this operator's own message among verified ones, or 0."""
+        own = [m.head.v[self.index] for m in messages if m.head.sender == self.index]
+        return max(own, default=NO_EPOCH)
+
+    def _check_newest(self, promises: Sequence[Promise]) -> None:
+        newer = self._own_epoch(promises)
+        if newer > self.epochs.epoch:
+            raise Refused(
+                "NotRecovered",
+                "a newer instance of this operator has promised",
+                got=f"epoch {self.epochs.epoch}",
+                expected=f"epoch {newer}",
+            )
+
+    def _bare(self, known: Known) -> bool:
+        """Whether a vote or decision names a transaction whose body is not here."""
+        return not known.proposal.body and self.memory.is_bound(known.proposal.family)
 
     def _evidence(self, places: Sequence[Place]) -> int:
         return max(max(place.promised[0], place.opened[0]) for place in places)

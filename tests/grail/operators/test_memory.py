@@ -40,7 +40,7 @@ def certificate(of: Proposal) -> list[Vote]:
     one = acceptors()[0]
     made = []
     for index, pair in enumerate(keys(16)[1:13], 1):
-        head = replace(one._head(TIP), sender=index)
+        head = replace(one.epochs.head(TIP), sender=index)
         made.append(Vote(head, 0, of.family, of.outpoints).signed(pair))
     return made
 
