@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from starlette.requests import ClientDisconnect, Request
@@ -26,12 +26,18 @@ from grail_host.link import Link
 from grail_host.prechecks import Prechecks
 from grail_host.problem import problem
 from grail_host.quota import Quota
+from grail_host.turns import TurnAnswer, TurnAsked, TurnDone, Turns
 
 CBOR = "application/cbor"
 JSON = "application/json"
 
 BODY_SECONDS = 20.0
 """For a whole body to arrive, however slowly it is sent."""
+
+MAX_SMALL = 1_024
+"""Bytes of a body that is the host's own business."""
+
+S = TypeVar("S", bound=msgspec.Struct)
 
 log = logging.getLogger("grail_host")
 
@@ -86,6 +92,7 @@ class Endpoint:
     summary: str
     handler: Callable[[Request], Awaitable[Response]]
     takes: str | None = None
+    body: type[msgspec.Struct] | None = None
     gives: str = JSON
     result: type[msgspec.Struct] | None = None
 
@@ -100,6 +107,7 @@ class Api:
     quota: Quota
     finisher: Finisher
     holds: Holds = field(default_factory=Holds)
+    turns: Turns = field(default_factory=Turns)
 
     def endpoints(self) -> tuple[Endpoint, ...]:
         """Every path that is served, the description's own apart."""
@@ -123,7 +131,48 @@ class Api:
             )
             for kind, summary in SUMMARIES.items()
         )
-        return (status, *relays)
+        turn = Endpoint(
+            "POST",
+            "/v1/turn",
+            "postTurn",
+            "Queue up for a pool's newest output, or ask how many are ahead.",
+            self.turn,
+            takes=JSON,
+            body=TurnAsked,
+            result=TurnAnswer,
+        )
+        done = Endpoint(
+            "POST",
+            "/v1/turn/done",
+            "postTurnDone",
+            "End a turn, so that the next one begins.",
+            self.turn_done,
+            takes=JSON,
+            body=TurnDone,
+            result=TurnAnswer,
+        )
+        return (status, turn, done, *relays)
+
+    async def turn(self, request: Request) -> Response:
+        """A place in a queue; it binds nobody."""
+        try:
+            asked = await self._small(request, TurnAsked)
+            answer = await self.turns.take(asked)
+        except GrailError as exc:
+            return answer_to(exc)
+        except ClientDisconnect:
+            return Response(status_code=400)
+        return Response(msgspec.json.encode(answer), media_type=JSON)
+
+    async def turn_done(self, request: Request) -> Response:
+        """The end of a turn."""
+        try:
+            answer = self.turns.done(await self._small(request, TurnDone))
+        except GrailError as exc:
+            return answer_to(exc)
+        except ClientDisconnect:
+            return Response(status_code=400)
+        return Response(msgspec.json.encode(answer), media_type=JSON)
 
     async def status(self, _request: Request) -> Response:
         """Ask the enclave; a dead one is a status too."""
@@ -207,23 +256,33 @@ class Api:
         await self.conflicts.look()
         await self.prechecks.check(request)
 
-    async def _body(self, request: Request) -> bytes:
+    async def _small(self, request: Request, kind: type[S]) -> S:
+        """A short JSON body. Raises as `_body`, and `DecodeError` for one of another form."""
+        try:
+            raw = await self._body(request, JSON, MAX_SMALL)
+            return msgspec.json.decode(raw, type=kind)
+        except msgspec.DecodeError as exc:
+            raise DecodeError(f"body: {exc}") from exc
+        except TimeoutError as exc:
+            raise TooLarge(f"body: it took longer than {BODY_SECONDS:g} s") from exc
+
+    async def _body(self, request: Request, wanted: str = CBOR, most: int = MAX_FRAME) -> bytes:
         """The whole body, counted while it comes. Raises `TooLarge`, `Refused`, `DecodeError`."""
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if kind != CBOR:
-            raise Refused("ContentType", f"got {kind[:60]!r}, expected {CBOR}")
+        if kind != wanted:
+            raise Refused("ContentType", f"got {kind[:60]!r}, expected {wanted}")
         requester = request.client.host if request.client else "unknown"
         announced = request.headers.get("content-length", "0")
-        size = int(announced) if announced.isdecimal() and len(announced) < 12 else MAX_FRAME + 1
-        if size > MAX_FRAME:
-            raise TooLarge(f"body: {announced[:20]} bytes announced, at most {MAX_FRAME}")
+        size = int(announced) if announced.isdecimal() and len(announced) < 12 else most + 1
+        if size > most:
+            raise TooLarge(f"body: {announced[:20]} bytes announced, at most {most}")
         self.quota.take(requester, size)
         pieces, got = [], 0
         async with asyncio.timeout(BODY_SECONDS):
             async for piece in request.stream():
                 got += len(piece)
-                if got > MAX_FRAME:
-                    raise TooLarge(f"body: more than {MAX_FRAME} bytes")
+                if got > most:
+                    raise TooLarge(f"body: more than {most} bytes")
                 pieces.append(piece)
         if got > size:  # sent in chunks, without a length in front: counted now
             self.quota.take(requester, got - size)
@@ -237,7 +296,7 @@ STATUSES: tuple[tuple[type[GrailError], int], ...] = (
 )
 """Which error of ours is which HTTP status; the first that fits. Refusals are named below."""
 
-REFUSALS = {"QuotaExceeded": 429, "ContentType": 415}
+REFUSALS = {"QuotaExceeded": 429, "QueueFull": 429, "ContentType": 415}
 
 
 def answer_to(error: GrailError) -> Response:

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from grail.operators.frames import MAX_FRAME
-from grail_host.api import CBOR, JSON, Endpoint
+from grail_host.api import CBOR, JSON, MAX_SMALL, Endpoint
 from grail_host.problem import Problem
 
 TITLE = "Grail Pro operator host"
@@ -20,9 +20,9 @@ FAILURES = {
     "408": "The body came too slowly.",
     "409": "The host refuses: an input is spent, or its witness is not valid.",
     "413": "The body is too long.",
-    "415": "The body is not CBOR.",
+    "415": "The body is of another type.",
     "421": "The host is not served under this name.",
-    "429": "The requester asked for too much.",
+    "429": "The requester asked for too much, or too many wait.",
     "503": "The enclave or the node is down.",
 }
 """What the host itself may answer besides success; 421 and 403 on every path."""
@@ -32,8 +32,8 @@ EVERYWHERE = ("403", "421")
 
 def describe(endpoints: Sequence[Endpoint], version: str) -> dict[str, Any]:
     """The description of these endpoints."""
-    results = [endpoint.result for endpoint in endpoints if endpoint.result is not None]
-    types: list[type[msgspec.Struct]] = [Problem, *dict.fromkeys(results)]
+    named = [kind for each in endpoints for kind in (each.body, each.result) if kind is not None]
+    types: list[type[msgspec.Struct]] = [Problem, *dict.fromkeys(named)]
     _, schemas = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
     paths: dict[str, Any] = {}
     for endpoint in endpoints:
@@ -63,10 +63,22 @@ def _operation(endpoint: Endpoint) -> dict[str, Any]:
         operation["security"] = [{"token": []}]
         operation["requestBody"] = {
             "required": True,
-            "description": f"One frame, [kind, body], at most {MAX_FRAME} bytes.",
-            "content": {endpoint.takes: {"schema": {"type": "string", "format": "binary"}}},
+            "description": _size(endpoint),
+            "content": {endpoint.takes: {"schema": _body(endpoint)}},
         }
     return operation
+
+
+def _size(endpoint: Endpoint) -> str:
+    if endpoint.body is not None:
+        return f"At most {MAX_SMALL} bytes."
+    return f"One frame, [kind, body], at most {MAX_FRAME} bytes."
+
+
+def _body(endpoint: Endpoint) -> dict[str, Any]:
+    if endpoint.body is not None:
+        return {"$ref": f"#/components/schemas/{endpoint.body.__name__}"}
+    return {"type": "string", "format": "binary"}
 
 
 def _answer(endpoint: Endpoint) -> dict[str, Any]:

@@ -18,8 +18,10 @@ GrailError                        .hint says what to do; str(e) says what was go
   Unsatisfied                     a circuit's constraint failed: its line, and the values
   Refused                         an operator said no: .operator, .rule, .got, .expected
     QuorumNotReached              too few operators answered alike: .replies says who and why
+  Superseded                      another transaction took its place for good: .winner
   Misbehaved                      a peer broke the protocol: .culprits, .evidence
-  Unavailable                     a node or operator could not be reached, or did not answer in time
+  Unavailable                     a node or operator could not be reached in time, or a disk is full
+    ChainFull                     too many unconfirmed transactions hang together: wait for a block
     NodeError                     bitcoind answered with an error: .code is RPC's number
     NodeUnfit                     a bitcoind that cannot serve (relays no large OP_RETURN)
 """
@@ -172,6 +174,14 @@ class QuorumNotReached(Refused):
         self.replies = dict(replies)
 
 
+class Superseded(GrailError):
+    """A transaction can no longer confirm: `winner` (a txid) spends what it spends, in a block."""
+
+    def __init__(self, message: str, *, winner: str, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.winner = winner
+
+
 class Misbehaved(GrailError):
     """A peer broke the protocol. `evidence` convinces a third party."""
 
@@ -184,7 +194,11 @@ class Misbehaved(GrailError):
 
 
 class Unavailable(GrailError):
-    """A node or operator could not be reached, or did not answer in time."""
+    """A node or operator could not be reached in time, or the disk did not take a file."""
+
+
+class ChainFull(Unavailable):
+    """Too many unconfirmed transactions hang together for one more; the next block makes room."""
 
 
 class NodeError(Unavailable):

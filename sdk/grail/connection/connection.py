@@ -21,8 +21,9 @@ from grail import network_file
 from grail.bitcoin.node import VERIFY_REJECTED
 from grail.charms.app import App, Contract
 from grail.charms.descriptor import Bundle
+from grail.connection.fate import LOST, Fate
 from grail.connection.labels import Labels
-from grail.connection.receipt import Receipt, Receipts
+from grail.connection.receipt import Receipt, Receipts, txid_of
 from grail.connection.session import Session
 from grail.connection.views import (
     Balances,
@@ -187,17 +188,32 @@ class Connection:
 
     def spell(self, txid: Txid | str) -> SpellView:
         """What a transaction does to charms, and whether the rules hold."""
-        found = txid if isinstance(txid, Txid) else Txid.from_hex(txid)
-        return self.portal.call(spell_view, self.session, self.labels, found)
+        return self.portal.call(spell_view, self.session, self.labels, txid_of(txid))
 
     def balances(self, *wallets: Wallet) -> Balances:
         """What some wallets hold, all of this machine's when none is named."""
         return Balances(wallet.balance() for wallet in wallets or self.wallets())
 
+    def fate(self, receipt: Receipt | Txid | str) -> Fate:
+        """What became of a transaction: in a block, waiting, dropped and sent again, or lost.
+
+        Raises `InvalidInput` for one that nobody here knows.
+        """
+        return self.portal.call(self.session.fate, txid_of(receipt))
+
+    def lost(self) -> list[Fate]:
+        """The transactions published here whose place another one has taken in a block."""
+        self.portal.call(self.session.refresh)
+        fates = [
+            self.session.outbox.fate(self.session.ledger, s.tx.txid) for s in self.session.outbox
+        ]
+        return [fate for fate in fates if fate.state == LOST]
+
     def wait(self, receipt: Receipt, confirmations: int = 1, seconds: float = 60) -> int:
         """Wait until a transaction is so deep in the chain; returns how deep it is.
 
-        Raises `Unavailable` when that takes too long.
+        Raises `Unavailable` when that takes too long, `Superseded` when a block holds another
+        spend of what it spends.
         """
         return self.portal.call(_wait, self.session, receipt.txid, confirmations, seconds)
 
@@ -221,8 +237,9 @@ class Connection:
 async def _wait(session: Session, txid: Txid, confirmations: int, seconds: float) -> int:
     deadline = anyio.current_time() + seconds
     while True:
-        await session.refresh()
-        depth = session.ledger.confirmations(txid)
+        found = await session.fate(txid)
+        found.check()
+        depth = found.depth
         if depth >= confirmations:
             return depth
         if anyio.current_time() >= deadline:

@@ -66,6 +66,13 @@ class Receipt(Shown):
         return rows
 
 
+def txid_of(which: Receipt | Txid | str) -> Txid:
+    """The txid of a receipt, or as it was given. Raises `DecodeError`."""
+    if isinstance(which, Receipt):
+        return which.txid
+    return which if isinstance(which, Txid) else Txid.from_hex(which)
+
+
 class Receipts(list[Receipt], Shown):
     """A table of receipts, one line each."""
 

@@ -23,16 +23,26 @@ from grail.bitcoin.psbt import Psbt
 from grail.bitcoin.spv import Inclusion
 from grail.bitcoin.tx import Tx, verify_input
 from grail.charms.app import Contract
+from grail.connection.fate import Fate
+from grail.connection.outbox import Outbox, Sent
 from grail.connection.receipt import Receipt
 from grail.connection.unfinished import Unfinished, UnfinishedFolder
 from grail.draft.assembled import Assembled, Context
 from grail.draft.draft import Purse
-from grail.errors import Incorrect, InvalidInput, NodeError, QuorumNotReached, Refused
+from grail.errors import (
+    ChainFull,
+    Incorrect,
+    InvalidInput,
+    NodeError,
+    QuorumNotReached,
+    Refused,
+    Unavailable,
+)
 from grail.operators import evidence
 from grail.operators.asking import Limits
 from grail.operators.client import Collected, collect
 from grail.operators.configuration import Configuration
-from grail.operators.evidence import Known
+from grail.operators.evidence import Known, SigningRequest
 from grail.operators.messages import Scope
 from grail.operators.signing_job import SigningJob
 from grail.operators.transport import Host, HttpTransport, Transport
@@ -108,6 +118,8 @@ class Session:
         self.limits = Limits()
         self.receipts: list[Receipt] = []
         self.unfinished = UnfinishedFolder(network.folder / "unfinished")
+        self.outbox = Outbox(network.folder / "sent")
+        self.under_way: set[Txid] = set()
         self.zkbtc = Contract.parse(configuration.zkbtc)
         bundles = [app.bundle for app in apps.all()]
         self.ledger = Ledger(node, self.network, self.zkbtc, bundles)
@@ -156,10 +168,17 @@ class Session:
             )
 
     async def refresh(self) -> Context:
-        """Catch up with the chain; returns what a draft needs to know."""
+        """Catch up with the chain, and send again what it forgot; what a draft needs to know."""
         async with self._lock:
             await self.ledger.follow()
+            if await self.outbox.tend(self.ledger, self.node, self.network.k):
+                await self.ledger.follow()
         return self.context()
+
+    async def fate(self, txid: Txid) -> Fate:
+        """What became of a transaction. Raises `InvalidInput` for one that nobody here knows."""
+        await self.refresh()
+        return self.outbox.fate(self.ledger, txid)
 
     def context(self) -> Context:
         """What a draft needs to know, as of the last `refresh`."""
@@ -217,11 +236,15 @@ class Session:
 
         What the operators are to sign is kept on disk with `intent` and `taken` before they are
         asked: they remember what they voted for, so whoever asks must too, even if his process is
-        killed in between. Raises
-        `SpellIncorrect` when the operators would refuse (before any is asked), `Unsatisfied` when
-        a circuit does not hold, `Refused` and `QuorumNotReached` by the operators' answers,
-        `NodeError` when the node does not take it.
+        killed in between.
+
+        Raises `SpellIncorrect` when the operators would refuse (before any is asked), `Unsatisfied`
+        when a circuit does not hold, `Refused` and `QuorumNotReached` by the operators' answers,
+        `ChainFull` when it hangs on too many unconfirmed ones, `NodeError` when the node does not
+        take it.
         """
+        if any(len(spend.witness) > 1 for spend in assembled.spends):
+            self._check_chain(assembled.tx)
         step("prove")
         proven = await anyio.to_thread.run_sync(assembled.prove)
         checked = proven.check() if proven.spell is not None else None
@@ -250,15 +273,43 @@ class Session:
         """
         for txid in self.unfinished.of(script, intent):
             job = self.unfinished.get(txid)
+            if job is None or txid in self.under_way:
+                continue  # the same wish at the same time is a second one
             try:
                 receipt = await self.retry(txid, step)
             except QuorumNotReached:
                 raise
-            except (Refused, NodeError):
+            except Refused:
                 continue  # another transaction took its place: build anew
-            if job is not None:
-                return job, receipt
+            except NodeError:
+                if not self.overtaken(job.psbt.tx):
+                    raise
+                self.forget(txid)
+                continue
+            return job, receipt
         return None
+
+    def _check_chain(self, tx: Tx) -> None:
+        """Raise `ChainFull` when operators would find too many unconfirmed ancestors."""
+        found = self.ledger.unconfirmed_ancestors(tx)
+        most = self.configuration.max_unconfirmed
+        if len(found) > most:
+            raise ChainFull(
+                f"{len(found)} unconfirmed transactions hang together, expected at most {most} "
+                "below the next one",
+                hint="wait for a block, or give `patience`; on a devnet: net.mine(), or "
+                "`grail devnet mine`",
+            )
+
+    def overtaken(self, tx: Tx) -> bool:
+        """Whether another transaction, confirmed or not, spends what this one does."""
+        spenders = {self.ledger.spender(txin.outpoint) for txin in tx.inputs}
+        return bool(spenders - {None, tx.txid})
+
+    def forget(self, txid: Txid) -> None:
+        """Keep a transaction no longer whose place another has taken."""
+        self.unfinished.drop(txid)
+        self.outbox.drop(txid)
 
     async def retry(self, txid: Txid, step: Step = lambda _: None) -> Receipt:
         """Ask again for a transaction that was begun and not finished: the same, not its like.
@@ -269,17 +320,24 @@ class Session:
         if job is None:
             raise InvalidInput(f"transaction {txid} is not unfinished here")
         await self.refresh()
-        try:
-            tx = await self.ledger.transaction(txid)
-        except NodeError:
-            return await self._finished(job, step)
+        if not self.ledger.seen(txid):
+            return await self._finished(replace(job, request=await self.renewed(job.request)), step)
         # others finished it: operators that voted for it do so by themselves
+        tx = await self.ledger.transaction(txid)
+        self.outbox.keep(Sent(job.what, tx, job.fee, self.ledger.height, job.request))
         self.unfinished.drop(txid)
         return self._noted(_receipt(job, tx, None))
 
     async def _finished(self, job: Unfinished, step: Step) -> Receipt:
-        step("sign")
         txid = job.psbt.tx.txid
+        self.under_way.add(txid)
+        try:
+            return await self._signed(txid, job, step)
+        finally:
+            self.under_way.discard(txid)
+
+    async def _signed(self, txid: Txid, job: Unfinished, step: Step) -> Receipt:
+        step("sign")
         try:
             collected = await self.sign(job.request)
         except QuorumNotReached as exc:
@@ -292,6 +350,7 @@ class Session:
             raise
         step("publish")
         self._check_witnesses(collected.tx, job.psbt.prevouts())
+        self.outbox.keep(Sent(job.what, collected.tx, job.fee, self.ledger.height, job.request))
         await self.publish(collected.tx)
         self.unfinished.drop(txid)
         return self._noted(_receipt(job, collected.tx, collected))
@@ -299,7 +358,16 @@ class Session:
     async def published(self, what: str, built: Assembled, tx: Tx) -> Receipt:
         """Publish a transaction that needs no operator. Raises `NodeError`."""
         self._check_witnesses(tx, built.spent_outputs)
-        await self.publish(tx)
+        sent = Sent(what, tx, built.fee, self.ledger.height)
+        self.outbox.keep(sent)
+        try:
+            await self.publish(tx)
+        except NodeError:
+            self.outbox.drop(tx.txid)  # nobody else has it: it never was
+            raise
+        except Unavailable as exc:  # the node may have it, or not
+            exc.hint = f"{tx.txid} is kept, and sent when the node is back: do not ask again"
+            raise
         proving = round(built.proving_seconds * 1e6)
         job = Unfinished(what, b"", built.fee, built.constraints, proving)
         return self._noted(_receipt(job, tx, None))
@@ -319,12 +387,12 @@ class Session:
     async def sign(self, request: bytes) -> Collected:
         """Have a signing request signed by the operators.
 
-        Operators that have not heard of the newest block are given a moment. Raises `Refused`,
-        `QuorumNotReached`.
+        Operators that have not heard of the newest block are given a moment, and the evidence is
+        made anew when blocks were undone meanwhile. Raises `Refused`, `QuorumNotReached`.
         """
-        job = SigningJob.read(self.network, request)
         deadline = anyio.current_time() + LAG_SECONDS
         while True:
+            job = SigningJob.read(self.network, request)
             try:
                 return await collect(
                     job,
@@ -338,6 +406,18 @@ class Session:
                 if exc.rule not in BEHIND or anyio.current_time() >= deadline:
                     raise self._named(exc) from exc
             await anyio.sleep(LAG_PAUSE)
+            await self.refresh()
+            request = await self.renewed(request)
+
+    async def renewed(self, request: bytes) -> bytes:
+        """The same request with evidence of the chain as it is now."""
+        before = SigningRequest.parse(request)
+        psbt = Psbt.parse(before.psbt)
+        try:
+            known = await self._known(psbt)
+        except NodeError:
+            return request  # a parent is nowhere now: the operators say so themselves
+        return evidence.assemble(psbt, before.bundles, known).serialize()
 
     def _named(self, error: QuorumNotReached) -> QuorumNotReached:
         """The same error with operators by the names that the network's file gives them."""

@@ -152,12 +152,12 @@ class Ledger:
         }
         if self._blocks[-1].hash == self._viewed and txids >= self._mempool.keys():
             # the usual case: what was there stands, and its proofs are not checked again
-            added = _parents_first(fresh)
+            added = parents_first(fresh)
             self._index.extend(self._view, list(added.values()))
             self._mempool |= added
             return
         kept = {txid: tx for txid, tx in self._mempool.items() if txid in txids}
-        self._mempool = _parents_first(kept | fresh)
+        self._mempool = parents_first(kept | fresh)
         self._view = self._index.unconfirmed(list(self._mempool.values()))
         self._viewed = self._blocks[-1].hash
 
@@ -220,19 +220,24 @@ class Ledger:
         height = self._heights.get(txid)
         return 0 if height is None else self.height - height + 1
 
+    def known(self, txid: Txid) -> Tx | None:
+        """A transaction that was ever seen here, even if it is nowhere now."""
+        return self._transactions.get(txid) or self._mempool.get(txid)
+
     def seen(self, txid: Txid) -> bool:
         """Whether a transaction is in the chain or in the mempool now."""
         return txid in self._heights or txid in self._mempool
 
-    def unconfirmed_chain(self, txid: Txid) -> int:
-        """How many unconfirmed transactions hang together up to this one, itself included."""
-        queue, found = [txid], set[Txid]()
+    def unconfirmed_ancestors(self, tx: Tx) -> set[Txid]:
+        """The unconfirmed transactions that one hangs on, itself not counted."""
+        queue = [txin.outpoint.txid for txin in tx.inputs]
+        found: set[Txid] = set()
         while queue:
-            tx = self._mempool.get(queue.pop())
-            if tx is not None and tx.txid not in found:
-                found.add(tx.txid)
-                queue += [txin.outpoint.txid for txin in tx.inputs]
-        return len(found)
+            parent = self._mempool.get(queue.pop())
+            if parent is not None and parent.txid not in found:
+                found.add(parent.txid)
+                queue += [txin.outpoint.txid for txin in parent.inputs]
+        return found
 
     def children(self, txid: Txid) -> list[Txid]:
         """The unconfirmed transactions that spend an output of this one."""
@@ -255,7 +260,7 @@ class Ledger:
         return prove_inclusion(block.hash, block.txids, txid, coinbase)
 
 
-def _parents_first(txs: Mapping[Txid, Tx]) -> dict[Txid, Tx]:
+def parents_first(txs: Mapping[Txid, Tx]) -> dict[Txid, Tx]:
     """The same transactions, each after those whose outputs it spends."""
     ordered: dict[Txid, Tx] = {}
     left = dict(sorted(txs.items()))

@@ -142,7 +142,7 @@ def test_mempool_lies_over_the_tip_parents_first() -> None:
     assert found.inclusion(first.txid) is None
 
 
-def test_unconfirmed_chain_counts_what_hangs_together() -> None:
+def test_unconfirmed_ancestors_are_what_hangs_together() -> None:
     node, found = started()
     first = payment(node.chain[0][1][0], BOB.script)
     second = payment(first, ALICE.script)
@@ -151,12 +151,12 @@ def test_unconfirmed_chain_counts_what_hangs_together() -> None:
     follow(found)
     node.pool[second.txid] = second
     follow(found)  # laid on the view that is there
-    chains = [found.unconfirmed_chain(tx.txid) for tx in (first, second, apart)]
-    assert chains == [1, 2, 1]
+    below = [len(found.unconfirmed_ancestors(tx)) for tx in (first, second, apart)]
+    assert below == [0, 1, 0]
     assert found.children(first.txid) == [second.txid]
     node.mine(txs=[first])
     follow(found)
-    assert found.unconfirmed_chain(second.txid) == 1
+    assert found.unconfirmed_ancestors(second) == set()
     assert found.spender(first.inputs[0].outpoint) == first.txid
     node.reorg(1)
     node.pool.clear()
@@ -264,9 +264,9 @@ class Follows(RuleBasedStateMachine):
             assert self.ledger.seen(tx.txid)
             assert self.ledger.spender(tx.outpoint(0)) == fresh.spender(tx.outpoint(0))
             assert self.ledger.children(tx.txid) == fresh.children(tx.txid)
-            chain = self.ledger.unconfirmed_chain(tx.txid)
-            assert chain == fresh.unconfirmed_chain(tx.txid)
-            assert bool(chain) == (tx.txid in self.node.pool)
+            chain = self.ledger.unconfirmed_ancestors(tx)
+            assert chain == fresh.unconfirmed_ancestors(tx)
+            assert chain <= self.node.pool.keys()
 
     @invariant()
     def sats_are_where_the_node_has_them(self) -> None:

@@ -1,0 +1,155 @@
+"""What was published and is not deep in the chain yet: watched, and sent again when it vanished.
+
+A node forgets transactions: a restart, an expiry, a full mempool, a reorganisation. Whoever made
+one keeps it until it is k blocks deep, looks at every turn whether chain or mempool still has it,
+and sends it again when neither does. One whose output another transaction took is named as lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from grail import codec
+from grail.bitcoin.node import Node
+from grail.bitcoin.tx import Tx
+from grail.connection.fate import CONFIRMED, DROPPED, LOST, OVERTAKEN, WAITING, Fate
+from grail.errors import DecodeError, GrailError, InvalidInput, NodeError
+from grail.folders import private_folder, write_private
+from grail.types import OutPoint, Txid
+from grail.wallet.ledger import Ledger, parents_first
+
+MAX_FILE = 4_500_000
+"""A signing request of the largest size, and the transaction."""
+
+GIVEN_UP = 1_008
+"""Blocks after which what came into no block is kept no longer."""
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A published transaction; `request` is what the operators signed, empty where they did not.
+
+    `height` is the tip's when it was published.
+    """
+
+    what: str
+    tx: Tx
+    fee: int
+    height: int
+    request: bytes = field(default=b"", repr=False)
+
+    def serialize(self) -> bytes:
+        """The bytes of its file."""
+        return codec.encode([self.what, self.tx.serialize(), self.fee, self.height, self.request])
+
+    @classmethod
+    def parse(cls, raw: bytes) -> Sent:
+        """Read a file's bytes. Raises `DecodeError`."""
+        match codec.decode(raw, max_bytes=MAX_FILE):
+            case [str() as what, bytes() as tx, int() as fee, int() as height, bytes() as request]:
+                return cls(what, Tx.parse(tx), fee, height, request)
+        raise DecodeError("sent: not a transaction that was kept")
+
+
+class Outbox:
+    """The transactions of one network that its users published, one file each."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = private_folder(folder)
+        self._sent: dict[Txid, Sent] = {}
+        self._why: dict[Txid, str] = {}
+        for path in sorted(self._folder.iterdir()):
+            try:
+                sent = Sent.parse(path.read_bytes())
+            except (OSError, GrailError):
+                continue  # half a file of a program that was killed, or none of ours
+            self._sent[sent.tx.txid] = sent
+
+    def __iter__(self) -> Iterator[Sent]:
+        """What is kept."""
+        return iter(list(self._sent.values()))
+
+    def get(self, txid: Txid) -> Sent | None:
+        """The transaction of this txid, if it is kept."""
+        return self._sent.get(txid)
+
+    def keep(self, sent: Sent) -> None:
+        """Keep a transaction, before it is published. Raises `Unavailable` (a full disk)."""
+        write_private(self._folder / str(sent.tx.txid), sent.serialize())
+        self._sent[sent.tx.txid] = sent
+
+    def drop(self, txid: Txid) -> None:
+        """Keep it no longer."""
+        self._sent.pop(txid, None)
+        self._why.pop(txid, None)
+        (self._folder / str(txid)).unlink(missing_ok=True)
+
+    async def tend(self, ledger: Ledger, node: Node, depth: int) -> bool:
+        """Drop what is `depth` blocks deep, send again what vanished; True when the node took any.
+
+        Raises `Unavailable` when the node is down.
+        """
+        missing: dict[Txid, Tx] = {}
+        for sent in self:
+            txid = sent.tx.txid
+            if ledger.confirmations(txid) >= depth or ledger.height > sent.height + GIVEN_UP:
+                self.drop(txid)
+            elif not ledger.seen(txid):
+                found = self.fate(ledger, txid)
+                if found.by is None:
+                    missing[txid] = sent.tx
+                elif ledger.confirmations(found.by) >= depth:
+                    self.drop(txid)
+        taken = False
+        for txid, tx in parents_first(missing).items():
+            try:
+                await node.sendrawtransaction(tx.serialize())
+            except NodeError as exc:
+                self._why[txid] = str(exc)
+            else:
+                self._why.pop(txid, None)
+                taken = True
+        return taken
+
+    def fate(self, ledger: Ledger, txid: Txid) -> Fate:
+        """What became of a transaction, as of the ledger's last look.
+
+        Raises `InvalidInput` for one that nobody here knows.
+        """
+        depth = ledger.confirmations(txid)
+        if depth:
+            return Fate(txid, CONFIRMED, depth)
+        if ledger.seen(txid):
+            return Fate(txid, WAITING)
+        if self._known(ledger, txid) is None:
+            raise InvalidInput(f"no transaction {txid} is known here")
+        conflict = self._conflict(ledger, txid)
+        if conflict is None:
+            return Fate(txid, DROPPED, why=self._why.get(txid, ""))
+        outpoint, winner = conflict
+        state = LOST if ledger.confirmations(winner) else OVERTAKEN
+        return Fate(txid, state, by=winner, outpoint=outpoint)
+
+    def _known(self, ledger: Ledger, txid: Txid) -> Tx | None:
+        sent = self._sent.get(txid)
+        return sent.tx if sent is not None else ledger.known(txid)
+
+    def _conflict(self, ledger: Ledger, txid: Txid) -> tuple[OutPoint, Txid] | None:
+        """An output that it, or an ancestor that vanished, spends, and who spends that instead."""
+        queue, looked = [txid], set[Txid]()
+        found: tuple[OutPoint, Txid] | None = None
+        while queue:
+            tx = self._known(ledger, queue.pop())
+            if tx is None or tx.txid in looked or ledger.seen(tx.txid):
+                continue
+            looked.add(tx.txid)
+            for txin in tx.inputs:
+                winner = ledger.spender(txin.outpoint)
+                if winner is not None and winner != tx.txid:
+                    if ledger.confirmations(winner):
+                        return txin.outpoint, winner
+                    found = txin.outpoint, winner
+                queue.append(txin.outpoint.txid)
+        return found
