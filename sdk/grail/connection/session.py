@@ -6,8 +6,9 @@ Everything that asks somebody is here, as coroutines; what is asked for is decid
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -46,6 +47,7 @@ from grail.operators.evidence import Known, SigningRequest
 from grail.operators.messages import Scope
 from grail.operators.signing_job import SigningJob
 from grail.operators.transport import Host, HttpTransport, Transport
+from grail.operators.turns import Turn, Turns
 from grail.types import Txid, TxOut
 from grail.wallet.account import Account
 from grail.wallet.coins import Coin
@@ -300,6 +302,15 @@ class Session:
                 hint="wait for a block, or give `patience`; on a devnet: net.mine(), or "
                 "`grail devnet mine`",
             )
+
+    @contextlib.asynccontextmanager
+    async def turn(self, contract: Contract) -> AsyncIterator[Turn]:
+        """Wait for the turn at a contract where operators keep a queue (a hint, never a lock)."""
+        if isinstance(self.transport, HttpTransport):
+            async with Turns(self.transport).turn(contract.gid(self.network)) as turn:
+                yield turn
+        else:
+            yield Turn()
 
     def overtaken(self, tx: Tx) -> bool:
         """Whether another transaction, confirmed or not, spends what this one does."""

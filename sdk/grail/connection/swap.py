@@ -17,13 +17,19 @@ from grail.charms.app import App, Contract
 from grail.connection.display import Cell
 from grail.connection.receipt import Receipt
 from grail.connection.session import Session, Step
-from grail.errors import InvalidInput, NodeError, QuorumNotReached, Refused
+from grail.errors import ChainFull, InvalidInput, NodeError, QuorumNotReached, Refused
 from grail.exchange.pool import PoolPort, draft_move, swapping
-from grail.types import OutPoint
+from grail.types import OutPoint, Txid
 from grail.wallet.account import Account
 
 REBASES = 5
 """How often a swap is rebuilt on a newer state of its pool."""
+
+LAST_SECONDS = 1.0
+"""How long our node may take to hear of the swap before ours."""
+
+BLOCK_PAUSE = 0.1
+"""Seconds between two looks for a new block."""
 
 TIP_SECONDS = 10.0
 """How long the winner of a race may take to show up in the node's mempool."""
@@ -90,14 +96,21 @@ def pool_port(session: Session, contract: Contract) -> PoolPort:
 
 
 async def swap(
-    session: Session, account: Account, intent: Intent, step: Step = lambda _: None
+    session: Session,
+    account: Account,
+    intent: Intent,
+    step: Step = lambda _: None,
+    *,
+    patience: float = 0,
 ) -> SwapReceipt:
     """Carry out an intent. Stated again after it was cut short, it is not done twice.
 
-    Raises `Refused` StaleTip when the pool moved beyond what the intent allows (`got` is the quote
-    now, `expected` the least), or was always taken by others; `QuorumNotReached`.
+    `patience` is how many seconds it may wait for a block when the pool takes no more unconfirmed
+    uses. Raises `Refused` StaleTip when the pool moved beyond what the intent allows (`got` is the
+    quote now, `expected` the least), or was always taken by others; `ChainFull`;
+    `QuorumNotReached`.
     """
-    return await _Swap(session, account, intent, step).run()
+    return await _Swap(session, account, intent, step, patience).run()
 
 
 @dataclass
@@ -108,6 +121,7 @@ class _Swap:
     account: Account
     intent: Intent
     step: Step
+    patience: float
     overtaken: list[int] = field(default_factory=list)
     winner: str = ""
 
@@ -115,24 +129,66 @@ class _Swap:
         begun = await self._begun()
         if begun is not None:
             return begun
-        for _ in range(1 + REBASES):
-            self.step("build")
-            await self.session.refresh()
-            pool = pool_port(self.session, self.intent.pool)
-            quote = pool.quote(self.intent.give, self.intent.amount)
-            self._within(quote.taken)
+        until = anyio.current_time() + self.patience
+        while len(self.overtaken) <= REBASES:
             try:
-                return await self._on(pool, quote.taken)
-            except QuorumNotReached:
-                raise
-            except (Refused, NodeError) as exc:
-                self.winner = await self._winner(pool.coin.outpoint, exc)
-                self.overtaken.append(quote.taken)
+                # One at a time, as far as users queue: the others' proofs would be for nothing.
+                async with self.session.turn(self.intent.pool) as turn:
+                    await self._catch_up(turn.last)
+                    receipt = await self._attempt()
+                    if receipt is not None:
+                        turn.txid = str(receipt.txid)
+                        return receipt
+            except ChainFull:
+                self.step("wait for a block")
+                if not await self._new_block(until):
+                    raise
         raise Refused(
             "StaleTip",
             f"the pool was taken by others {len(self.overtaken)} times, last by {self.winner}",
             hint="try again, or place an order that waits",
         )
+
+    async def _catch_up(self, last: str) -> None:
+        """Let our node hear of the transaction that came of the turn before, if it ever does."""
+        deadline = anyio.current_time() + LAST_SECONDS
+        while True:
+            await self.session.refresh()
+            if not last or self.session.ledger.seen(Txid.from_hex(last)):
+                return
+            if anyio.current_time() >= deadline:
+                return
+            await anyio.sleep(0.02)
+
+    async def _attempt(self) -> SwapReceipt | None:
+        """The swap on the pool as it is now; None when somebody else was faster."""
+        self.step("build")
+        pool = pool_port(self.session, self.intent.pool)
+        quote = pool.quote(self.intent.give, self.intent.amount)
+        self._within(quote.taken)
+        try:
+            return await self._on(pool, quote.taken)
+        except QuorumNotReached:
+            raise
+        except (Refused, NodeError) as exc:
+            self.winner = await self._winner(pool.coin.outpoint, exc)
+            self.overtaken.append(quote.taken)
+            intent = self.intent.serialize()
+            for txid in self.session.unfinished.of(self.account.script, intent):
+                if txid not in self.session.under_way:
+                    self.session.forget(txid)
+            return None
+
+    async def _new_block(self, until: float) -> bool:
+        """Wait for the next block; False when patience ends before."""
+        height, tip = self.session.ledger.height, await self.session.node.getbestblockhash()
+        while anyio.current_time() < until:
+            await anyio.sleep(BLOCK_PAUSE)
+            if await self.session.node.getbestblockhash() != tip:
+                return True
+            if self.session.ledger.height != height:
+                return True
+        return False
 
     async def _begun(self) -> SwapReceipt | None:
         """The same intent's transaction that was begun and not finished, asked for again."""

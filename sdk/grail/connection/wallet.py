@@ -370,11 +370,14 @@ class AsyncWallet:
         *,
         least: int | None = None,
         deadline: int | None = None,
+        patience: float = 0,
     ) -> SwapReceipt:
         """Pay units of `give` into a pool for at least `least` units of its other token.
 
-        Without `least`, half a percent below the quote of now. Raises `Refused` StaleTip when the
-        pool moves beyond that, or `deadline` (a height) passes.
+        Without `least`, half a percent below the quote of now. `patience` is how many seconds it
+        may wait for a block when the pool takes no more unconfirmed uses (`ChainFull` else).
+        Raises `Refused` StaleTip when the pool moves beyond `least`, or `deadline` (a height)
+        passes.
         """
         await self.session.refresh()
         if least is None:
@@ -382,7 +385,7 @@ class AsyncWallet:
             least = quote.taken * (10_000 - SLIPPAGE) // 10_000
         intent = Intent(pool, give, amount, least, deadline)
         with showing("swap", STEPS, shown=self._shown) as step:
-            return await swap(self.session, self.account, intent, step)
+            return await swap(self.session, self.account, intent, step, patience=patience)
 
 
 def _fields(receipt: Receipt) -> dict[str, Any]:

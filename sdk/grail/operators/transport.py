@@ -6,7 +6,7 @@ import json
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 import anyio
 import httpx
@@ -79,6 +79,29 @@ class HttpTransport:
         if response.headers.get("content-type", "").partition(";")[0] != CBOR:
             raise DecodeError(f"host {host.url}: the answer is no CBOR")
         return Reply.parse(raw)
+
+    async def tell(self, operator: int, path: str, body: dict[str, str]) -> dict[str, Any]:
+        """Post something that is the host's own business. Raises as `ask`."""
+        host = self.hosts[operator]
+        headers = {"Authorization": f"Bearer {host.token}"}
+        try:
+            async with self._http.stream(
+                "POST", f"{host.url}/v1/{path}", json=body, headers=headers
+            ) as response:
+                raw = await _read(response, host.url)
+        except httpx.TimeoutException as exc:
+            raise Unavailable(f"host {host.url}: no answer in time") from exc
+        except (httpx.HTTPError, httpx.InvalidURL) as exc:
+            raise Unavailable(f"host {host.url}: {type(exc).__name__} {exc}".rstrip()) from exc
+        if response.status_code != httpx.codes.OK:
+            raise _refusal(host.url, response.status_code, raw)
+        try:
+            said = json.loads(raw[:MAX_PROBLEM])
+        except (ValueError, RecursionError) as exc:
+            raise DecodeError(f"host {host.url}: the answer is no JSON") from exc
+        if not isinstance(said, dict):
+            raise DecodeError(f"host {host.url}: the answer is no JSON object")
+        return said
 
     async def aclose(self) -> None:
         """Close the connections."""

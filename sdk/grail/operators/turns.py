@@ -1,0 +1,82 @@
+"""Waiting for a turn at a pool, so that users do not all build on the same output at once.
+
+One operator's host keeps the queue of a pool; everybody asks the same one first, by the pool's
+guard id, and the next when it is down. It is a hint: nothing is refused to who goes without, and
+who waits in vain goes anyway (votes and ballots decide, `grail.operators.rounds`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import anyio
+
+from grail.errors import GrailError
+from grail.operators.transport import HttpTransport
+
+ANSWER_SECONDS = 4.0
+"""For one answer; a host holds its own back for a second."""
+
+STUCK_SECONDS = 20.0
+"""Without any progress of the queue: then it is left."""
+
+ASKED = 3
+"""Hosts that are tried."""
+
+
+@dataclass
+class Turn:
+    """A turn at a pool. `last` is the newest transaction that came of one, by the host's word.
+
+    Its owner sets `txid` to what came of his own.
+    """
+
+    last: str = ""
+    txid: str = ""
+
+
+@dataclass(frozen=True)
+class Turns:
+    """The queues that the operators' hosts keep."""
+
+    transport: HttpTransport
+
+    @contextlib.asynccontextmanager
+    async def turn(self, what: bytes) -> AsyncIterator[Turn]:
+        """Wait for the turn at a guard id, and hold it while the block runs."""
+        found, count = Turn(), len(self.transport.hosts)
+        first = int.from_bytes(what[:8], "big") % count
+        for step in range(min(ASKED, count)):
+            operator = (first + step) % count
+            ticket, found.last = await self._queue(operator, what.hex())
+            if ticket:
+                break
+        try:
+            yield found
+        finally:
+            if ticket:
+                told = {"what": what.hex(), "ticket": ticket, "txid": found.txid}
+                with anyio.CancelScope(shield=True), contextlib.suppress(GrailError, TimeoutError):
+                    with anyio.fail_after(ANSWER_SECONDS):
+                        await self.transport.tell(operator, "turn/done", told)
+
+    async def _queue(self, operator: int, what: str) -> tuple[str, str]:
+        """A ticket whose turn it is, empty when the host does not answer; and the last txid."""
+        ticket, ahead, last = "", 1 << 30, ""
+        deadline = anyio.current_time() + STUCK_SECONDS
+        while anyio.current_time() < deadline:
+            try:
+                with anyio.fail_after(ANSWER_SECONDS):
+                    asked = {"what": what, "ticket": ticket}
+                    said = await self.transport.tell(operator, "turn", asked)
+                ticket, now, last = str(said["ticket"]), int(said["ahead"]), str(said["last"])
+                last = last if len(bytes.fromhex(last)) == 32 else ""
+            except (GrailError, TimeoutError, KeyError, ValueError, TypeError):
+                return "", ""
+            if now <= 0:
+                break
+            if now < ahead:
+                ahead, deadline = now, anyio.current_time() + STUCK_SECONDS
+        return ticket, last
