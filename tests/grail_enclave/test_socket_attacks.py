@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import pytest
-from socket_attacks import attacks_of_all_steps
+from socket_attacks import attacks_of_all_steps, names
+from socket_attacks.page import PAGE, page
 from socket_attacks.registry import Attack, Removal, Target, removed
 from socket_attacks.scene import Scene, scene
 from socket_attacks.sockets import Sockets, ask_socket, sockets
 
+from grail.operators.configuration import SIGNING_RULES
 from grail.operators.frames import Reply
 from grail_enclave.enclave import Enclave
 
@@ -27,9 +29,7 @@ def prepared(world: Scene, target: Target, out: Sequence[Removal] = ()) -> Encla
     """An enclave in the state that the bytes are sent to, unless its state is what is taken out."""
     others = [each.index for each in out if each.index is not None]
     index = others[0] if others else target.index
-    enclave = (
-        world.bare(index) if target.bare else world.enclave_of(index, **target.configuration)
-    )
+    enclave = world.bare(index) if target.bare else world.enclave_of(index, **target.configuration)
     if all(each.state for each in out):
         target.prepare(enclave)
     return enclave
@@ -72,3 +72,22 @@ def passes(servers: Sockets, world: Scene, target: Target, out: list[Removal]) -
         assert reply.body is not None or target.empty
         return ""
     return f"{reply.refusal.rule}"
+
+
+def test_every_refusal_has_an_attack() -> None:
+    """Of the names in the protocol and in the code, none is left out without a reason."""
+    attacked = {attack.rule for attack in ATTACKS}
+    for known in (names.of_the_protocol(), names.of_the_code()):
+        assert sorted(known - attacked - names.EXCEPTED.keys()) == []
+    assert sorted(attacked - names.of_the_code()) == []
+    assert sorted(attacked & names.EXCEPTED.keys()) == []
+
+
+def test_every_shipped_rule_is_known_by_a_name() -> None:
+    """What an operator's configuration lists is among the names that are looked for."""
+    assert set(SIGNING_RULES) - {"DepositDepth"} <= names.of_the_code()
+    assert names.EXCEPTED.keys() <= names.of_the_code()
+
+
+def test_the_page_is_what_the_attacks_say() -> None:
+    assert PAGE.read_text() == page(), "run python tests/socket_attacks/page.py"

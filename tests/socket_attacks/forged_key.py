@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from socket_attacks.hostile_apps import bond
-
 from grail import native
 from grail.charms.descriptor import Bundle
+from socket_attacks.hostile_apps import bond
 
 Q = 21888242871839275222246405745257275088696311157297823662689037894645226208583
 """The field of the curve's coordinates."""

@@ -124,5 +124,5 @@ def incomplete_bond() -> CompiledApp:
     spec = method.action_spec
     facts = tuple(fact for fact in spec.facts if fact.number == Name.SELF)
     method.__dict__["action_spec"] = replace(spec, facts=facts)
-    with mock.patch.object(fact_list, "automatic", lambda *_: set()):
+    with mock.patch.object(fact_list, "automatic", return_value=set()):
         return compile_app(app)

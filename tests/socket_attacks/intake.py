@@ -6,8 +6,6 @@ from dataclasses import replace
 
 from enclave_world import MALLORY, N, ballot, open_round, promise
 from made_chain import coinbase
-from socket_attacks.registry import Target, attack, instead, patched, rule_out, voted
-from socket_attacks.scene import Heist, Scene
 
 from grail.bitcoin.psbt import Psbt
 from grail.bitcoin.tx import TxIn
@@ -17,10 +15,12 @@ from grail.operators.evidence import SigningRequest, TxEvidence
 from grail.types import Txid, TxOut
 from grail_enclave.case import Case
 from grail_enclave.enclave import Enclave
-from grail_enclave.established import Deep, Parsed, ParentsSafe, Placed, Spent
+from grail_enclave.established import Deep, ParentsSafe, Parsed, Placed, Spent
 from grail_enclave.history import History
 from grail_enclave.intake import ConfirmedRule, ParentRule, PrevoutRule, PsbtRule, ShapeRule
 from grail_enclave.policy import DepositRule
+from socket_attacks.registry import Target, attack, instead, patched, rule_out, voted
+from socket_attacks.scene import Heist, Scene
 
 
 class AnyPsbt(PsbtRule):
@@ -66,9 +66,7 @@ def a_signature_of_one_input_alone(scene: Scene) -> SigningRequest:
 class AnyPrevout(PrevoutRule):
     """Believes what the request says that an input spends."""
 
-    def _prevout(
-        self, index: int, txin: TxIn, items: dict, claimed: TxOut | None
-    ) -> TxOut:
+    def _prevout(self, index: int, txin: TxIn, items: dict, claimed: TxOut | None) -> TxOut:
         return claimed or super()._prevout(index, txin, items, claimed)
 
 
@@ -176,7 +174,7 @@ def a_coinbase_that_is_not_mature(scene: Scene) -> SigningRequest:
 class AnyParent(ParentRule):
     """Takes whatever parent."""
 
-    def check(self, case: Case) -> ParentsSafe:
+    def check(self, case: Case) -> ParentsSafe:  # noqa: ARG002
         return ParentsSafe(0)
 
 

@@ -5,9 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 from enclave_world import ALICE, BOB, MALLORY
-from socket_attacks.hostile_apps import house
-from socket_attacks.registry import attack, spell_rule
-from socket_attacks.scene import Heist, Scene
 
 from grail.bitcoin import addresses
 from grail.charms import kept_rules
@@ -15,6 +12,9 @@ from grail.charms.spell import Inputs, Row
 from grail.operators.evidence import SigningRequest
 from grail.wallet.coins import Coin
 from grail_enclave.checks import signer_consent
+from socket_attacks.hostile_apps import house
+from socket_attacks.registry import attack, spell_rule
+from socket_attacks.scene import Heist, Scene
 
 
 @attack(
@@ -149,9 +149,7 @@ def a_debt_paid_to_the_house_itself(scene: Scene) -> SigningRequest:
 )
 def a_consent_that_a_row_alone_vouches_for(scene: Scene) -> SigningRequest:
     row = Row(0, 0, MALLORY.script, (3_000,), 1_008, MALLORY.internal_key)
-    eid = addresses.escrow_id(
-        scene.network, bytes(scene.house), row.owner_script, row.terms
-    )
+    eid = addresses.escrow_id(scene.network, bytes(scene.house), row.owner_script, row.terms)
     escrow = addresses.escrow(scene.context.roster, eid, row.n, row.user_key)
     coin = scene.give(escrow.script_pubkey, 500_000)
     scene.chain.mine_many(scene.network.k)

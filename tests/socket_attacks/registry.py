@@ -14,14 +14,25 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from unittest import mock
 
-from socket_attacks.scene import Scene
-
 from grail.charms.rule import Rule as SpellRule
 from grail.operators import frames
 from grail.operators.evidence import SigningRequest
 from grail.operators.frames import Frame
 from grail_enclave.checks import RULES, Rule, SpellCorrectRule
 from grail_enclave.enclave import Enclave
+from socket_attacks.scene import Scene
+
+
+def answering(value: object = None) -> Callable[..., Any]:
+    """A stand-in that gives this whatever it is asked."""
+
+    def answer(*_args: object, **_named: object) -> object:
+        return value
+
+    return answer
+
+
+NOTHING = answering()
 
 
 @dataclass(frozen=True)
@@ -76,7 +87,7 @@ class Target:
     """The bytes, and what brings an enclave into the state that they are sent to."""
 
     frame: Frame
-    prepare: Callable[[Enclave], object] = lambda enclave: None
+    prepare: Callable[[Enclave], object] = NOTHING
     configuration: Mapping[str, Any] = field(default_factory=dict)
     index: int = 0
     bare: bool = False
@@ -125,9 +136,7 @@ def attack(
             made = build(scene)
             return made if isinstance(made, Target) else voted(made)
 
-        ATTACKS.append(
-            Attack(rule, build.__name__, gains, threats, target, out, tuple(behind))
-        )
+        ATTACKS.append(Attack(rule, build.__name__, gains, threats, target, out, tuple(behind)))
         return build
 
     return note
@@ -165,6 +174,7 @@ __all__ = [
     "Behind",
     "Removal",
     "Target",
+    "answering",
     "attack",
     "field",
     "instead",

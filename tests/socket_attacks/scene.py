@@ -12,7 +12,6 @@ from functools import cache
 from typing import Any, Protocol
 
 from enclave_world import ALICE, KEYS, MALLORY, ROSTER, World, ask
-from socket_attacks.hostile_apps import HOLDING, NOTE, house, lax_zkbtc
 
 from grail.apps.compiler import CompiledApp, compile_app
 from grail.apps.token import Token
@@ -31,10 +30,10 @@ from grail.types import TxOut
 from grail.wallet.account import Account
 from grail.wallet.coins import Coin
 from grail_enclave.enclave import Enclave
+from socket_attacks.hostile_apps import HOLDING, NOTE, house, lax_zkbtc
 
 FEE = 20_000
 """Within policy for every transaction here."""
-
 
 
 class HasBundle(Protocol):
@@ -89,7 +88,10 @@ class Scene(World):
         tx = Heist(
             self,
             [coin],
-            [(1_000, ALICE.script, {self.token.token: 10**6}), (1_000, ALICE.script, {self.token.token: 10**6})],
+            [
+                (1_000, ALICE.script, {self.token.token: 10**6}),
+                (1_000, ALICE.script, {self.token.token: 10**6}),
+            ],
             {self.token: (token_app(), "issue")},
             {self.token: Inputs(args=(2 * 10**6,))},
         ).published()
@@ -265,4 +267,3 @@ class Heist:
 def scene() -> Scene:
     """The one scene of this process; attacks add blocks and never take any away."""
     return Scene()
-

@@ -9,20 +9,6 @@ from dataclasses import replace
 from unittest import mock
 
 from enclave_world import MALLORY
-from socket_attacks.forged_key import Forgeable, forgeable, forged
-from socket_attacks.hostile_apps import bond, incomplete_bond
-from socket_attacks.registry import (
-    Behind,
-    Removal,
-    Target,
-    attack,
-    instead,
-    patched,
-    rule_out,
-    spell_rule,
-    voted,
-)
-from socket_attacks.scene import Heist, Scene
 
 from grail.bitcoin.addresses import quorum_leaf
 from grail.bitcoin.tx import Tx
@@ -38,6 +24,21 @@ from grail_enclave import checks
 from grail_enclave.case import Case
 from grail_enclave.established import Charmed, Shaped, Spelled, Spent
 from grail_enclave.intake import HistoryRule, SpellRule
+from socket_attacks.forged_key import Forgeable, forgeable, forged
+from socket_attacks.hostile_apps import bond, incomplete_bond
+from socket_attacks.registry import (
+    Behind,
+    Removal,
+    Target,
+    answering,
+    attack,
+    instead,
+    patched,
+    rule_out,
+    spell_rule,
+    voted,
+)
+from socket_attacks.scene import Heist, Scene
 
 EXACT = Behind(
     "OutputForbidden",
@@ -110,7 +111,7 @@ def a_spell_of_another_format(scene: Scene) -> SigningRequest:
     "C3",
     "C15",
     gains="Mallory: 2^64 shares and some; who counts in 64 bits sees none of them",
-    out=patched(spells, "check_data", lambda app, data: None),
+    out=patched(spells, "check_data", answering()),
 )
 def more_units_than_a_u64(scene: Scene) -> SigningRequest:
     shares = {scene.house.token: (1 << 64) + 5}
@@ -216,7 +217,7 @@ def a_token_whose_bundle_is_kept_back(scene: Scene) -> SigningRequest:
     "DescriptorInvalid",
     "Z10",
     gains="Mallory: a 'fixed supply' that her app's circuit is never shown",
-    out=patched(fact_list, "automatic", lambda shape, refs: set()),
+    out=patched(fact_list, "automatic", answering(set())),
 )
 def an_app_that_does_not_look_at_its_supply(scene: Scene) -> SigningRequest:
     coin = scene.give(MALLORY, 60_000)
@@ -294,4 +295,3 @@ def any_setup(rules: tuple[checks.Rule, ...]) -> tuple[checks.Rule, ...]:
 def keys_of_a_single_party(scene: Scene) -> Target:
     request = minted_by_forgery(scene, forgeable(safe_form=True))
     return voted(request, configuration={"single_party": False})
-

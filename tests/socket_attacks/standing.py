@@ -5,9 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 from enclave_world import ALICE, BOB, MALLORY, ROSTER
-from socket_attacks.hostile_apps import house
-from socket_attacks.registry import Behind, Removal, attack, spell_rule
-from socket_attacks.scene import Scene
 
 from grail.bitcoin.addresses import Roster
 from grail.charms import guard_rules
@@ -17,6 +14,9 @@ from grail.crypto.schnorr import KeyPair
 from grail.operators.evidence import SigningRequest
 from grail_enclave import checks
 from grail_enclave.checks import unknown_guard
+from socket_attacks.hostile_apps import house
+from socket_attacks.registry import Behind, Removal, attack, spell_rule
+from socket_attacks.scene import Scene
 
 
 def mallorys_row(index: int, output: int) -> Row:
@@ -119,7 +119,9 @@ def a_reserve_taken_by_simple_transfer(scene: Scene) -> SigningRequest:
     out=spell_rule(guard_rules.proof_extra),
 )
 def an_action_where_nothing_happens(scene: Scene) -> SigningRequest:
-    heist = scene.settle([scene.shares], [scene.vault_after(), (1_000, ALICE.script, scene.shares.charms)])
+    heist = scene.settle(
+        [scene.shares], [scene.vault_after(), (1_000, ALICE.script, scene.shares.charms)]
+    )
     heist.acts[scene.house] = (house(), "claim")
     return heist.request()
 
@@ -218,4 +220,3 @@ def a_roster_of_mallorys_own(scene: Scene) -> SigningRequest:
 )
 def a_roster_that_does_not_hold_the_nft(scene: Scene) -> SigningRequest:
     return to_mallorys_roster(scene, ROSTER)
-

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from enclave_world import ALICE, MALLORY
-from socket_attacks.registry import Behind, attack, rule_out, spell_rule
-from socket_attacks.scene import Scene
 
 from grail.charms import proof_rules, vault_rules
 from grail.charms.spell import Inputs
 from grail.operators.evidence import SigningRequest
+from socket_attacks.registry import Behind, attack, rule_out, spell_rule
+from socket_attacks.scene import Scene
 
 
 @attack(
@@ -126,4 +126,3 @@ def a_proof_of_something_else(scene: Scene) -> SigningRequest:
     )
     built = theft.assembled().with_proofs(honest.spell.proofs)
     return theft.requested(built)
-

@@ -1,0 +1,58 @@
+"""Prints every refusal with its attack, into docs/refusals.md."""
+
+from __future__ import annotations
+
+from socket_attacks import attacks_of_all_steps
+from socket_attacks.names import EXCEPTED, ROOT
+
+PAGE = ROOT / "docs" / "refusals.md"
+
+HEAD = """# Refusals and the attacks that they answer
+
+Made by `python tests/socket_attacks/page.py` from `tests/socket_attacks`. Each attack is bytes sent
+to an enclave's socket. With all rules the enclave refuses them, signed, by the name given. With
+that one rule out the same bytes get a vote or signatures, so nothing else stood in their way;
+where another defence stands behind it on purpose, the second table says which and why.
+
+| refusal | attack | who would gain what | threats |
+|---|---|---|---|
+"""
+
+BEHIND = """
+Defences behind another one:
+
+| refusal | attack | would also be refused by | since |
+|---|---|---|---|
+"""
+
+REST = """
+Names without an attack:
+
+| name | reason |
+|---|---|
+"""
+
+
+def page() -> str:
+    """The whole page."""
+    attacks = attacks_of_all_steps()
+    rows = [
+        f"| {each.rule} | {_text(each.title)} | {each.gains} | {', '.join(each.threats)} |"
+        for each in attacks
+    ]
+    behind = [
+        f"| {each.rule} | {_text(each.title)} | {other.rule} | {other.reason} |"
+        for each in attacks
+        for other in each.behind
+    ]
+    rest = [f"| {name} | {reason} |" for name, reason in sorted(EXCEPTED.items())]
+    parts = (HEAD, *rows, BEHIND.rstrip("\n"), *behind, REST.rstrip("\n"), *rest)
+    return "\n".join((parts[0].rstrip("\n"), *parts[1:])) + "\n"
+
+
+def _text(title: str) -> str:
+    return title.replace("_", " ")
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page())
