@@ -18,6 +18,9 @@ from pathlib import Path
 from grail.errors import GrailError
 from grail_devnet.devnet import Devnet
 
+LOOK_SECONDS = 0.2
+"""Between two looks at what children did and what others ask."""
+
 
 def main() -> int:
     """Run one devnet until a signal comes."""
@@ -28,19 +31,11 @@ def main() -> int:
     parser.add_argument("--quorum", type=int, default=12)
     parser.add_argument("--node-port", type=int)
     parser.add_argument("--no-deploy", action="store_true")
+    parser.add_argument("--salvage", action="store_true", help="bring back a dead one's chain")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, _interrupt)  # at any time, also while the network starts
     try:
-        devnet = Devnet(
-            options.name,
-            operators=options.operators,
-            quorum=options.quorum,
-            node_port=options.node_port,
-            deploy=not options.no_deploy,
-            folder=options.folder,
-            progress=lambda text: _tell(progress=text),
-            daemon=True,
-        )
+        devnet = _salvaged(options) if options.salvage else _started(options)
     except GrailError as exc:
         _tell(error=type(exc).__name__, message=str(exc), hint=exc.hint)
         return 1
@@ -52,12 +47,38 @@ def main() -> int:
         _write_to_log(devnet.folder.path / "logs" / "manager.log")
         while True:
             devnet.processes()  # takes leave of children that ended: no zombies stay
-            time.sleep(1)
+            devnet.serve_requests()
+            time.sleep(LOOK_SECONDS)
     except KeyboardInterrupt:
         pass
     finally:
-        devnet.down()
+        if options.salvage:
+            devnet.close()  # its folder is what it was brought back for
+        else:
+            devnet.down()
     return 0
+
+
+def _started(options: argparse.Namespace) -> Devnet:
+    return Devnet(
+        options.name,
+        operators=options.operators,
+        quorum=options.quorum,
+        node_port=options.node_port,
+        deploy=not options.no_deploy,
+        folder=options.folder,
+        progress=lambda text: _tell(progress=text),
+        daemon=True,
+    )
+
+
+def _salvaged(options: argparse.Namespace) -> Devnet:
+    return Devnet.salvage(
+        options.name,
+        folder=options.folder,
+        progress=lambda text: _tell(progress=text),
+        daemon=True,
+    )
 
 
 def _interrupt(_number: int, _frame: object) -> None:

@@ -56,7 +56,6 @@ def up(
     as_json: Json = False,
 ) -> None:
     """Start a network in the background and return when it is ready."""
-    from grail.connection.progress import showing
     from grail_devnet.processes import python
 
     command = python("grail_devnet", "--name", name, "--operators", str(operators))
@@ -65,26 +64,7 @@ def up(
         command += ["--node-port", str(node_port)]
     if not deploy:
         command.append("--no-deploy")
-    with (
-        subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            text=True,
-        ) as manager,
-        showing("devnet", operators + 7, shown=sys.stderr.isatty()) as bar,
-    ):
-        try:
-            _follow(manager, bar if sys.stderr.isatty() or as_json else _say)
-        except BaseException:
-            with contextlib.suppress(ProcessLookupError):
-                manager.send_signal(signal.SIGTERM)
-            manager.wait()
-            raise
-        # The manager lives on by itself: leaving the block must not wait for its end.
-        manager.returncode = 0
+    _run_manager(command, operators + 7, as_json=as_json)
     with _attach(name) as running:
         _show(running.status(), as_json=as_json)
 
@@ -157,6 +137,35 @@ def kill(node: Node, *, name: Name = None, as_json: Json = False) -> None:
     emit({"killed": node}, as_json=as_json, text=f"killed {node}")
 
 
+@devnet.command(epilog=example("devnet restart bitcoind"))
+def restart(node: Node, *, name: Name = None, as_json: Json = False) -> None:
+    """Start a killed node or host (operator-05/host) again. An enclave's key is gone for good."""
+    with _attach(name) as running:
+        running.restart(node)
+    emit({"restarted": node}, as_json=as_json, text=f"restarted {node}")
+
+
+@devnet.command(epilog=example("devnet salvage"))
+def salvage(
+    *,
+    name: Annotated[str, typer.Option(metavar="NAME", help="Which devnet.")] = "default",
+    as_json: Json = False,
+) -> None:
+    """Bring back the chain of a network that died, without its operators.
+
+    Their keys are gone. Plain coins and tokens move, and deposits are taken back after their delay
+    (grail recover). The next `up` of that name clears it all away.
+    """
+    from grail_devnet.processes import python
+
+    command = python("grail_devnet", "--name", name, "--salvage")
+    _run_manager(command, 1, as_json=as_json)
+    with _attach(name) as running:
+        height = running.node.getblockcount()
+    text = f"devnet {name} is back at height {height}, without operators"
+    emit({"salvaged": name, "height": height}, as_json=as_json, text=text)
+
+
 @devnet.command(epilog=example("devnet pause operator-05"))
 def pause(node: Node, *, name: Name = None, as_json: Json = False) -> None:
     """Stop an operator where it stands."""
@@ -200,6 +209,32 @@ def down(*, name: Name = None, as_json: Json = False) -> None:
         raise Unavailable(f"no devnet {chosen!r}", hint="grail devnet up starts one")
     end_network(folder)
     emit({"down": chosen}, as_json=as_json, text=f"devnet {chosen} is down")
+
+
+def _run_manager(command: list[str], steps: int, *, as_json: bool) -> None:
+    """Start a manager in the background and return when its network is ready."""
+    from grail.connection.progress import showing
+
+    with (
+        subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            text=True,
+        ) as manager,
+        showing("devnet", steps, shown=sys.stderr.isatty()) as bar,
+    ):
+        try:
+            _follow(manager, bar if sys.stderr.isatty() or as_json else _say)
+        except BaseException:
+            with contextlib.suppress(ProcessLookupError):
+                manager.send_signal(signal.SIGTERM)
+            manager.wait()
+            raise
+        # The manager lives on by itself: leaving the block must not wait for its end.
+        manager.returncode = 0
 
 
 def _attach(name: str | None) -> Devnet:

@@ -35,6 +35,7 @@ from grail_devnet.enclave_socket import SocketTransport
 from grail_devnet.faucet import Faucet
 from grail_devnet.genesis import Deployed
 from grail_devnet.processes import KILL_SECONDS, Process, ProcessBackend
+from grail_devnet.restart import Salvage, ask_manager, restart, serve_requests
 from grail_devnet.startup import Plan, Progress, Started, zkbtc
 from grail_devnet.state import Claim, StateFolder
 from grail_devnet.status import Status
@@ -49,6 +50,8 @@ class Devnet:
     `file` tells clients where everything is, `node` is the Bitcoin node, `backend` starts and
     stops processes by name.
     """
+
+    _salvaged = False
 
     def __init__(
         self,
@@ -98,6 +101,42 @@ class Devnet:
         self.configuration = Configuration.from_json(file.configuration.read_text())
         self.node = NodeSync(Node(file.node_url, file.node_cookie), self._portal)
         self._nodes.append(self.node.inner)
+
+    @classmethod
+    def salvage(
+        cls,
+        name: str = "default",
+        *,
+        folder: Path | None = None,
+        bitcoind: Path | None = None,
+        progress: Progress | None = None,
+        daemon: bool = False,
+    ) -> Self:
+        """Bring back the chain of a network whose manager died, without its operators.
+
+        Their keys are gone, so what only they could spend stays where it is, and whatever asks
+        them ends in `QuorumNotReached`. Plain coins and charms move as before, and a deposit is
+        taken back by its own key after its delay. `close` leaves the folder as it is, `down`
+        removes it. Raises `Unavailable` where there is no such network, `InvalidInput` when it
+        runs, `DecodeError` when its files are damaged.
+        """
+        path = folder or folder_of(name)
+        old = load(path)
+        claim = Claim.take(path, daemon=daemon, keep=True)
+        self = cls.__new__(cls)
+        self._portal, self._nodes = Portal(), []
+        backend = ProcessBackend.attach(claim.folder.path)
+        self._end = weakref.finalize(self, _end, claim, backend, self._portal, self._nodes)
+        try:
+            salvaged = Salvage(old, backend, bitcoind, progress or (lambda _: None))
+            manager = (os.getpid(), start_time(os.getpid()) or 0)
+            file = self._portal.call(salvaged.run, manager)
+        except BaseException:
+            self._end()
+            raise
+        self._salvaged = True
+        self._open(file, backend)
+        return self
 
     @classmethod
     def attach(cls, name: str | None = None, *, folder: Path | None = None) -> Self:
@@ -162,6 +201,23 @@ class Devnet:
         """End an operator (or `operator-01/enclave` alone) without warning: kill -9."""
         self.backend.kill(name)
 
+    def restart(self, name: str) -> None:
+        """Start a killed node or host again and return when it serves; the node with its chain.
+
+        What waited in the node's mempool is gone. Raises `InvalidInput` for an enclave, whose key
+        died with it, and for what runs already.
+        """
+        if self.file.manager[0] == os.getpid():
+            self._portal.call(restart, self.backend, self.file, name)
+        else:
+            ask_manager(self.folder, name)
+            self.backend.close()
+            self.backend = ProcessBackend.attach(self.file.folder)
+
+    def serve_requests(self) -> None:
+        """Do what other processes asked of this network's manager."""
+        serve_requests(self.folder, self.restart)
+
     def pause(self, name: str) -> None:
         """Stop an operator where it stands; `resume` lets it go on."""
         self.backend.pause(name)
@@ -196,7 +252,7 @@ class Devnet:
         An attached network is ended too, whoever started it.
         """
         self._end()
-        if self.file.manager[0] != os.getpid():
+        if self.file.manager[0] != os.getpid() or self._salvaged:
             end_network(self.folder)
 
     def close(self) -> None:

@@ -139,9 +139,10 @@ class ProcessBackend:
     """Nodes as subprocesses of this process, or (by `attach`) those that another one started."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
         self._processes: dict[str, Process] = {}
         self._children: dict[str, subprocess.Popen[bytes]] = {}
+        self._commands: dict[str, list[str]] = {}
         # PR_SET_PDEATHSIG fires when the *thread* that forked ends: one thread forks, and stays.
         self._forker = ThreadPoolExecutor(1, thread_name_prefix="grail-forker")
 
@@ -164,6 +165,17 @@ class ProcessBackend:
             self._start(f"{node}/{process}", list(command))
         self._save()
 
+    def start_again(self, name: str, *more: str) -> None:
+        """Start one process that ended by its old command, with `more` arguments at its end.
+
+        Raises `InvalidInput` when it runs, or was not started by this process.
+        """
+        if name not in self._commands:
+            raise InvalidInput(f"{name[:60]} was not started here", hint="name it node/process")
+        command = self._commands[name]
+        self._start(name, [*command, *(each for each in more if each not in command)])
+        self._save()
+
     def _start(self, name: str, command: list[str]) -> None:
         if name in self._processes and self._processes[name].alive:
             raise InvalidInput(f"{name} is running already")
@@ -172,7 +184,7 @@ class ProcessBackend:
             raise Unavailable(
                 "setpriv is missing", hint="it is in Debian's package util-linux: install that"
             )
-        log = private_folder(self._folder / "logs") / f"{name.replace('/', '.')}.log"
+        log = private_folder(self.folder / "logs") / f"{name.replace('/', '.')}.log"
         leash = [setpriv, "--pdeathsig", "KILL", "/bin/sh", "-c", LEASH, str(os.getpid())]
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
         with os.fdopen(os.open(log, flags, 0o600), "ab") as out:
@@ -183,7 +195,7 @@ class ProcessBackend:
                     stdin=subprocess.DEVNULL,
                     stdout=out,
                     stderr=subprocess.STDOUT,
-                    cwd=self._folder,
+                    cwd=self.folder,
                     env={key: os.environ[key] for key in PASSED_ON if key in os.environ},
                     start_new_session=True,
                     umask=0o077,
@@ -191,12 +203,13 @@ class ProcessBackend:
             except OSError as exc:
                 raise Unavailable(f"{name}: cannot be started: {exc}") from exc
         started = start_time(child.pid)
+        self._commands.setdefault(name, command)
         self._children[name] = child
         self._processes[name] = Process(name, child.pid, started or 0, str(log))
 
     def _save(self) -> None:
         listed = [asdict(process) for process in self._processes.values()]
-        write_private(self._folder / FILE, json.dumps(listed, indent=1).encode())
+        write_private(self.folder / FILE, json.dumps(listed, indent=1).encode())
 
     def processes(self) -> list[Process]:
         """All processes that were started, dead ones too."""

@@ -11,6 +11,7 @@ from pathlib import Path
 import anyio
 
 from grail.bitcoin.node import WARMING_UP, Node
+from grail.bitcoin.rpc_answer import Fields
 from grail.bitcoin.script import op_return
 from grail.bitcoin.tx import Tx, TxIn
 from grail.errors import GrailError, NodeError, NodeUnfit, Unavailable
@@ -19,6 +20,12 @@ from grail.types import OutPoint, TxOut
 from grail.wallet.account import Account
 
 NAME = "bitcoind"
+REINDEX = "-reindex"
+"""Reads all block files again."""
+
+REINDEXED = "Reindexing finished"
+"""What the node's log says when it has read its block files again."""
+
 START_SECONDS = 30.0
 """A bitcoind answers 0.2 s after its start; a machine under load may take a hundred times that."""
 
@@ -26,10 +33,13 @@ PROBE_BYTES = 1_000
 """A spell with two proofs has some 900 bytes."""
 
 
-def command(binary: Path, folder: Path, port: int) -> list[str]:
+def command(binary: Path, folder: Path, port: int, *, again: bool = False) -> list[str]:
     """The command line: RPC on loopback with a cookie, no peers, no wallet, an index of all ids.
 
-    The node writes its log to its output; 32 host and client connections may ask at once.
+    The node writes its log to its output; 32 host and client connections may ask at once. `again`
+    is for a folder that a killed node left: its blocks are there, but the index of them is written
+    once an hour and at a good end, so without it the chain would begin anew at block 0, and no
+    peer is there to ask for the rest.
     """
     private_folder(folder)
     return [
@@ -51,6 +61,7 @@ def command(binary: Path, folder: Path, port: int) -> list[str]:
         "-persistmempool=0",
         "-printtoconsole=1",
         "-nodebuglogfile",
+        *([REINDEX] if again else []),
     ]
 
 
@@ -111,6 +122,28 @@ async def wait_until_up(
             return
         await anyio.sleep(0.02)
     raise Unavailable(f"{NAME} did not answer within {seconds:.0f} s: {last}")
+
+
+async def wait_until_whole(
+    node: Node, log: Callable[[], str], seconds: float = START_SECONDS
+) -> None:
+    """Return when a node that was started `again` has its chain and its index of transactions.
+
+    `log` gives what it wrote since its start. Raises `Unavailable` when it takes too long.
+    """
+    deadline = time.monotonic() + seconds
+    while REINDEXED not in log() or not await _indexed(node):
+        if time.monotonic() > deadline:
+            raise Unavailable(f"{NAME} did not read its blocks again within {seconds:.0f} s")
+        await anyio.sleep(0.02)
+
+
+async def _indexed(node: Node) -> bool:
+    chain = await node.getblockchaininfo()
+    reply = Fields("getindexinfo", await node.call("getindexinfo"))
+    index = Fields("getindexinfo", reply.get("txindex"))
+    whole = chain.blocks == chain.headers == index.uint("best_block_height")
+    return whole and index.flag("synced")
 
 
 def _reason(log: str) -> str:

@@ -5,7 +5,13 @@ processes.json       ids and start times of all processes
 manager.json         the process that owns the network
 configuration.json   the operators' configuration
 faucet.json          the faucet's key
-node/ sockets/ hosts/ logs/ wallets/
+node/ run/ hosts/ logs/ wallets/ unfinished/ requests/
+
+What a manager's death leaves: its children are killed by the kernel, locks are freed by it, and
+files are whole because each is renamed into its place. The enclaves' keys are gone with them, so
+what only operators could spend (the vault, pools) stays where it is. The chain and the wallets
+are in the folder still: `salvage` brings the node back on them, so that coins and charms move and
+deposits are taken back by their own keys. The next `up` of the same name clears all of it away.
 """
 
 from __future__ import annotations
@@ -61,6 +67,11 @@ class StateFolder:
         """The configuration of an operator's host, which holds the token."""
         return self.path / "hosts" / f"{operator}.json"
 
+    @property
+    def requests(self) -> Path:
+        """What other processes ask of the manager, a file each."""
+        return self.path / "requests"
+
     def manager(self) -> Manager | None:
         """The process that owns the network, if it lives."""
         try:
@@ -75,29 +86,37 @@ class StateFolder:
 
         Raises `Unavailable` naming a process that could not be ended.
         """
-        left = ProcessBackend.attach(self.path)
-        try:
-            left.stop()
-        finally:
-            left.close()
+        self.end_left()
         for entry in self.path.iterdir():
             if entry.is_dir() and not entry.is_symlink():
                 shutil.rmtree(entry)
             else:
                 entry.unlink()
 
+    def end_left(self) -> None:
+        """End what a dead manager may have left. Raises `Unavailable` naming what would not."""
+        left = ProcessBackend.attach(self.path)
+        try:
+            left.stop()
+        finally:
+            left.close()
+
 
 @dataclass
 class Claim:
-    """The right to run a devnet in a folder: a lock that the kernel frees when its holder dies."""
+    """The right to run a devnet in a folder: a lock that the kernel frees when its holder dies.
+
+    `kept` says that the folder stays when the claim is given up.
+    """
 
     folder: StateFolder
     stale: bool = False
+    kept: bool = False
     _lock: int = field(default=-1, repr=False)
 
     @classmethod
-    def take(cls, path: Path, *, daemon: bool = False) -> Claim:
-        """Make the folder, or take over one whose manager is dead, emptied.
+    def take(cls, path: Path, *, daemon: bool = False, keep: bool = False) -> Claim:
+        """Make the folder, or take over one whose manager is dead, emptied unless `keep`.
 
         Raises `InvalidInput` when a devnet runs there, or the folder is not private.
         """
@@ -110,13 +129,16 @@ class Claim:
                 f"a devnet is running already in {folder.path}",
                 hint="stop it with `grail devnet down`, or give this one another --name",
             )
-        claim = cls(folder, any(folder.path.iterdir()), lock)
+        claim = cls(folder, any(folder.path.iterdir()), keep, lock)
         try:
-            folder.clear()
+            if keep:
+                folder.end_left()
+            else:
+                folder.clear()
             pid = os.getpid()
             manager = {"pid": pid, "start_time": start_time(pid), "daemon": daemon}
             write_private(folder.path / MANAGER, json.dumps(manager).encode())
-            for name in ("run", "hosts", "logs", "wallets"):
+            for name in ("run", "hosts", "logs", "wallets", "requests"):
                 private_folder(folder.path / name)
         except BaseException:
             os.close(lock)
@@ -124,11 +146,14 @@ class Claim:
         return claim
 
     def release(self) -> None:
-        """Empty and remove the folder, and give up the lock. Once is enough."""
+        """Empty and remove the folder, unless it is kept, and give up the lock. Once is enough."""
         if self._lock < 0:
             return
-        self.folder.clear()
-        self.folder.path.rmdir()
+        if self.kept:
+            (self.folder.path / MANAGER).unlink(missing_ok=True)
+        else:
+            self.folder.clear()
+            self.folder.path.rmdir()
         os.close(self._lock)
         self._lock = -1
 

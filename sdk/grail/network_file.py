@@ -6,6 +6,7 @@ reads it there. Nothing is ever taken from the current folder (threat D22).
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -126,33 +127,42 @@ def find(name: str | None = None) -> NetworkFile:
         folder = folder_of(name)
         found = load(folder) if folder.exists() else None
         if found is None or not found.running:
-            raise Unavailable(
-                f"devnet {name!r} is not running",
-                hint=f"start it: grail devnet up --name {name}",
-            )
+            hint = f"start it: grail devnet up --name {name}" if found is None else _after(name)
+            raise Unavailable(f"devnet {name!r} is not running", hint=hint)
         return found
     alive = running()
     for network in alive:
         if network.name == "default":
             return network
     if not alive:
-        raise Unavailable("no devnet is running", hint="start one: grail devnet up")
+        dead = _files()
+        hint = _after(dead[0].name) if len(dead) == 1 else "start one: grail devnet up"
+        raise Unavailable("no devnet is running", hint=hint)
     if len(alive) > 1:
         names = ", ".join(network.name for network in alive)
         raise InvalidInput(f"several devnets are running: {names}", hint="name one of them")
     return alive[0]
 
 
+def _after(name: str) -> str:
+    """What to do after the death of a network's manager, which left its folder."""
+    which = "" if name == "default" else f" --name {name}"
+    return (
+        f"{name!r} died: grail devnet salvage{which} brings its chain and wallets back, without "
+        f"its operators; grail devnet up{which} clears them away and starts a new one"
+    )
+
+
 def running() -> list[NetworkFile]:
     """The networks whose manager lives, by name. A damaged file counts as none."""
+    return [network for network in _files() if network.running]
+
+
+def _files() -> list[NetworkFile]:
     found = []
     for folder in sorted(networks_folder().iterdir()):
-        try:
-            network = load(folder)
-        except GrailError:
-            continue
-        if network.running:
-            found.append(network)
+        with contextlib.suppress(GrailError):
+            found.append(load(folder))
     return found
 
 

@@ -78,10 +78,12 @@ def test_a_dead_one_is_not_found() -> None:
     ended.wait()
     dead = network("one", (ended.pid, started or 1))
     assert not dead.running
-    with pytest.raises(Unavailable, match="no devnet is running"):
+    with pytest.raises(Unavailable, match="no devnet is running") as caught:
         find()
-    with pytest.raises(Unavailable, match="'one' is not running"):
+    assert "grail devnet salvage --name one" in caught.value.hint
+    with pytest.raises(Unavailable, match="'one' is not running") as caught:
         find("one")
+    assert "grail devnet salvage --name one" in caught.value.hint
 
 
 def test_D12_a_recycled_process_number_is_not_the_manager() -> None:
