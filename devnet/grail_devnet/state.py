@@ -20,6 +20,7 @@ import fcntl
 import json
 import os
 import shutil
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,6 +30,9 @@ from grail.network_file import start_time
 from grail_devnet.processes import ProcessBackend
 
 MANAGER = "manager.json"
+
+DYING_SECONDS = 2.0
+"""How long the kernel may take to free what a killed manager held."""
 
 MAX_SOCKET_PATH = 107
 """Bytes of a unix socket's path (Linux)."""
@@ -123,7 +127,13 @@ class Claim:
         _check_length(path)
         folder = StateFolder(private_folder(path).absolute())
         lock = os.open(folder.path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-        if not _locked(lock, folder.path):
+        deadline = time.monotonic() + DYING_SECONDS
+        while not (locked := _locked(lock, folder.path)) and folder.manager() is None:
+            # held by one that was killed a moment ago, or by one that begins just now
+            if time.monotonic() > deadline:
+                break
+            time.sleep(0.01)
+        if not locked:
             os.close(lock)
             raise InvalidInput(
                 f"a devnet is running already in {folder.path}",

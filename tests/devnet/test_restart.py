@@ -89,9 +89,10 @@ def die(folder: StateFolder) -> None:
     manager = folder.manager()
     assert manager is not None
     processes = ProcessBackend.attach(folder.path).processes()
+    assert all(process.alive for process in processes if process.name == "bitcoind/bitcoind")
     os.kill(manager.pid, signal.SIGKILL)
     deadline = time.monotonic() + 5
-    while any(process.alive for process in processes):
+    while folder.manager() or any(process.alive for process in processes):
         assert time.monotonic() < deadline
         time.sleep(0.01)
 
