@@ -12,7 +12,7 @@ from grail.apps.zkapp import Kind, Transaction, ZkApp, action
 from grail.charms.app import blob_fe
 from grail.charms.fact_list import OWN
 from grail.zk.field import Field, assert_product
-from grail.zk.gadgets.bits import equal, is_zero
+from grail.zk.gadgets.bits import Bool, equal, is_zero
 from grail.zk.gadgets.integers import UInt
 
 DEPLOY, SETTLE, ROSTER = "deploy", "settle", "roster"
@@ -93,24 +93,31 @@ class ZkBtc(ZkApp):
 
     @action(2, takes={GRAIL: 1}, gives={GRAIL: 1}, changes="n", plain=True)
     def roster(self, tx: Transaction) -> None:
-        """Pass the Grail NFT to the next roster, or name a successor contract."""
+        """Pass the Grail NFT to the next roster, or name a successor contract within a reign.
+
+        Either the epoch rises by one and the roster is another one, or epoch and roster stay, and
+        the successor, of which there was none, is named. A successor once named stays named until
+        the reign ends; the next roster's state says anew.
+        """
         old, new = tx.port_in(GRAIL), tx.port_out(GRAIL)
-        new.uint("epoch").assert_equal(old.uint("epoch") + 1, "the epoch does not rise by one")
-        new.sats.assert_at_least(old.sats, "the Grail NFT's sats fall")
-        old.units().assert_equal(0, "the Grail NFT's output holds zkBTC")
-        new.units().assert_equal(0, "the Grail NFT's output holds zkBTC")
-        _quorum_in_range(old.uint("quorum"))
-        _quorum_in_range(new.uint("quorum"))
-        _not_empty(new.blob("keys"), new.blob("internal_key"))
         # equal in all three, two epochs would share one address (PROTOCOL section 14)
         same = (
             equal(old.blob("keys"), new.blob("keys"))
             & equal(old.uint("quorum").field, new.uint("quorum").field)
             & equal(old.blob("internal_key"), new.blob("internal_key"))
         )
-        same.assert_false("the new roster is the old one")
-        _successor_whole(old.blob("successor"), old.uint("successor_height"))
-        _successor_whole(new.blob("successor"), new.uint("successor_height"))
+        (new.uint("epoch") + UInt(same.field, 1)).assert_equal(
+            old.uint("epoch") + 1, "the epoch does not rise by one, or rises with the old roster"
+        )
+        new.sats.assert_at_least(old.sats, "the Grail NFT's sats fall")
+        old.units().assert_equal(0, "the Grail NFT's output holds zkBTC")
+        new.units().assert_equal(0, "the Grail NFT's output holds zkBTC")
+        _quorum_in_range(old.uint("quorum"))
+        _quorum_in_range(new.uint("quorum"))
+        _not_empty(new.blob("keys"), new.blob("internal_key"))
+        had = _successor_named(old.blob("successor"), old.uint("successor_height"))
+        has = _successor_named(new.blob("successor"), new.uint("successor_height"))
+        same.implies(~had & has, "the old roster stays, and no successor is named")
         tx.plain_out.assert_equal(tx.plain_in, "a roster change moves sats of the vault")
 
 
@@ -124,7 +131,8 @@ def _not_empty(keys: Field, internal_key: Field) -> None:
     (internal_key - _EMPTY).assert_nonzero("a roster without an internal key")
 
 
-def _successor_whole(successor: Field, height: UInt) -> None:
-    """A successor has a height from which it counts, and without one there is no height."""
+def _successor_named(successor: Field, height: UInt) -> Bool:
+    """Whether a successor is named: with a height from which it counts, and none without one."""
     none = equal(successor, _NO_SUCCESSOR)
     none.assert_equal(is_zero(height.field), "a successor without its height, or the reverse")
+    return ~none

@@ -229,6 +229,9 @@ def passed_on(
     }
 
 
+SAME = {"epoch": 4, "keys": blob_fe(bytes(64))}
+"""The roster that `grail("in")` has."""
+
 SUCCESSOR = {"successor": blob_fe(bytes([9] * 32)), "successor_height": 900_000}
 
 
@@ -243,6 +246,22 @@ SUCCESSOR = {"successor": blob_fe(bytes([9] * 32)), "successor_height": 900_000}
         ({}, {"keys": blob_fe(bytes(64)), "quorum": 11}, (7, 7), True),
         ({}, {"keys": blob_fe(bytes(64)), "internal_key": 5}, (7, 7), True),
         ({}, {"keys": blob_fe(bytes(64))}, (7, 7), False),
+        ({}, SAME | SUCCESSOR, (7, 7), True),
+        ({}, SAME | SUCCESSOR | {"sats": 10_001}, (0, 0), True),
+        ({}, SAME, (7, 7), False),
+        ({}, SUCCESSOR | {"epoch": 4}, (7, 7), False),
+        ({}, SAME | SUCCESSOR | {"epoch": 5}, (7, 7), False),
+        ({}, SAME | SUCCESSOR | {"epoch": 3}, (7, 7), False),
+        ({}, SAME | SUCCESSOR | {"quorum": 11}, (7, 7), False),
+        ({}, SAME | SUCCESSOR | {"internal_key": 5}, (7, 7), False),
+        ({}, SAME | SUCCESSOR | {"sats": 9_999}, (7, 7), False),
+        ({}, SAME | SUCCESSOR | {"units": 1}, (7, 7), False),
+        ({}, SAME | {"successor": 5}, (7, 7), False),
+        ({}, SAME | SUCCESSOR, (7, 6), False),
+        (SUCCESSOR, SAME | SUCCESSOR, (7, 7), False),
+        (SUCCESSOR, SAME, (7, 7), False),
+        (SUCCESSOR, SAME | SUCCESSOR | {"successor": 5}, (7, 7), False),
+        (SUCCESSOR, SAME | SUCCESSOR | {"successor_height": 900_001}, (7, 7), False),
         ({}, {"epoch": 4}, (7, 7), False),
         ({}, {"epoch": 6}, (7, 7), False),
         ({"epoch": (1 << 64) - 1}, {"epoch": 0}, (7, 7), False),
