@@ -33,6 +33,7 @@ LAYERS = [
         "grail.operators.asking",
         "grail.operators.coordinator",
         "grail.operators.client",
+        "grail.operators.recovery",
     ],
     ["grail_host"],
     ["grail.wallet"],
@@ -47,7 +48,8 @@ RANK = {prefix: rank for rank, layer in enumerate(LAYERS) for prefix in layer}
 # The enclave is what gets measured: it sees the protocol and Groth16's verifier, nothing else.
 ENCLAVE_MAY_NOT = re.compile(
     r"grail\.(apps|wallet|draft|bridge|cli|connection|portal|network_file|commands)\b"
-    r"|grail\.folders|grail\.bitcoin\.(node|rpc)|grail\.operators\.(asking|client|coordinator|transport)|grail_(host|devnet)"
+    r"|grail\.folders|grail\.bitcoin\.(node|rpc)"
+    r"|grail\.operators\.(asking|client|coordinator|recovery|transport)|grail_(host|devnet)"
     r"|grail\.zk\.(?!groth16)"
 )
 

@@ -31,6 +31,7 @@ from grail_enclave.caches import Bounded, BundleCache, VerdictCache
 from grail_enclave.case import Case
 from grail_enclave.checks import RULES, Rule, Stage, Trace, admit, conclude, rule_names
 from grail_enclave.established import Fee
+from grail_enclave.instances import answer_hello, instance_of
 from grail_enclave.membership import Membership
 from grail_enclave.signer import Signer
 from grail_enclave.spends import evident_spends, shown_spend
@@ -69,14 +70,24 @@ class Enclave:
         *,
         rules: Sequence[Rule] = RULES,
         trace: Trace | None = None,
+        handed_over: bool = False,
     ) -> None:
+        """`handed_over` for a key that was not drawn in this very process.
+
+        An instance before this one may then have promised anything, so this one asks the other
+        operators before it votes (ROUNDS.md, rule 6).
+        """
         self._configuration = configuration
+        self._handed_over = handed_over
         self._key = key
         self._rules = rules
         self._trace = trace
         self._headers = HeaderChain(configuration.network.chain, configuration.pinned)
         self._members = Membership(configuration, self._headers, key)
         self._signer = Signer(key)
+        # One for each roster id that was ever on record: a reorganisation that brings a deploy back
+        # must not make an instance forget what it voted for.
+        self._acceptors: dict[Scope, Acceptor] = {}
         self._acceptor: Acceptor | None = None
         self._bundles = BundleCache()
         self._verdicts = VerdictCache(MAGIC)
@@ -97,6 +108,10 @@ class Enclave:
             frames.BODY: self._body,
             frames.SPENT: self._spent,
             frames.HISTORY: self._history,
+            frames.HELLO: self._hello,
+            frames.GRANT: self._grant,
+            frames.RECOVER: self._recover,
+            frames.RESTORE: self._restore,
         }
 
     @property
@@ -167,6 +182,7 @@ class Enclave:
             keys=() if roster is None else roster.keys,
             quorum=0 if roster is None else roster.quorum,
             alarm=self._audit.alarm,
+            instance=None if self._acceptor is None else instance_of(self._acceptor),
         ).fields()
 
     def _best(self) -> BestHeader:
@@ -182,11 +198,14 @@ class Enclave:
             raise
         except GrailError as exc:
             raise Refused("HeadersInvalid", str(exc)) from exc
-        if self._acceptor is not None:
-            self._acceptor.follow()
+        for acceptor in self._acceptors.values():
+            acceptor.follow()
         return self._best().fields()
 
     def _sign_roster(self, body: object) -> bytes:
+        if self._handed_over:
+            # An instance before this one may have vouched for another.
+            raise Refused("RosterFixed", "this key was handed over: it vouches for no first roster")
         return self._members.sign(read_roster(body))
 
     def _accept_roster(self, body: object) -> None:
@@ -200,8 +219,10 @@ class Enclave:
             self._verdicts.clear()
             self._cases.clear()
         rules_for = self._scope()
-        if self._acceptor is None or self._acceptor.scope != rules_for:
-            self._acceptor = Acceptor(rules_for, self._key, self._spent_log())
+        if rules_for not in self._acceptors:
+            make = Acceptor.handed_over if self._handed_over else Acceptor
+            self._acceptors[rules_for] = make(rules_for, self._key, self._spent_log())
+        self._acceptor = self._acceptors[rules_for]
         return [deployed.record.reigns[-1].epoch, deployed.nft.serialize()]
 
     def _scope(self) -> Scope:
@@ -273,8 +294,32 @@ class Enclave:
         self._scope()
         raw, inclusion, path = frames.read_spent(body)
         spend = shown_spend(self.network_id, self._headers, raw, inclusion, path)
-        if self._acceptor is not None:
-            self._acceptor.confirmed([spend])
+        for acceptor in self._acceptors.values():
+            acceptor.confirmed([spend])
+
+    # Frames of a new instance (ROUNDS.md, rules 6 and 7).
+
+    def _hello(self, body: object) -> bytes:
+        return self._acting().hello(frames.read_hello(body), self._best()).serialize()
+
+    def _grant(self, body: object) -> bytes | None:
+        return answer_hello(self._acting(), *frames.read_grant(body), self._best())
+
+    def _recover(self, body: object) -> list[bytes]:
+        return list(self._acting().recover(*frames.read_recover(body)))
+
+    def _restore(self, body: object) -> None:
+        """A body that a new instance lacks is checked as one that is voted for by force."""
+        votes, raw = frames.read_sign(body)
+        asked = self._admitted(raw, Stage.FORCED)
+        asked.acceptor.restore(asked.proposal, votes)
+
+    def _acting(self) -> Acceptor:
+        """The voting state under the record as it stands. Raises `Refused` ViewStale."""
+        found = self._acceptors.get(self._scope())
+        if found is None:
+            raise Refused("ViewStale", "the record changed", expected="the deploy again")
+        return found
 
     def _history(self, body: object) -> list[Any]:
         """Transactions checked in full, whoever signed them (section 11)."""
@@ -295,9 +340,7 @@ class Enclave:
             self._scope()
         case = self._case(raw)
         checked = admit(case, stage, self._rules, self._trace)
-        rules_for = self._scope()
-        if self._acceptor is None or self._acceptor.scope != rules_for:
-            raise Refused("ViewStale", "the record changed", expected="the deploy again")
+        acceptor = self._acting()
         proposal = Proposal(
             family(self.network_id, checked.tx, checked.n_outs),
             tuple(sorted(checked.guarded)),
@@ -305,10 +348,10 @@ class Enclave:
             raw,
             tuple(txin.outpoint for txin in checked.tx.inputs),
         )
-        concerned = self._acceptor.concerned() | proposal.spends
+        concerned = acceptor.concerned() | proposal.spends
         shown = evident_spends(self.network_id, case, concerned)
-        self._acceptor.check_alive(proposal, shown)
-        return _Asked(case, stage, proposal, self._acceptor, shown)
+        acceptor.check_alive(proposal, shown)
+        return _Asked(case, stage, proposal, acceptor, shown)
 
     def _case(self, raw: bytes) -> Case:
         """The request under examination; what was established under the same tip still stands."""
@@ -351,7 +394,13 @@ def _nothing(body: object, kind: str) -> None:
         raise DecodeError(f"{kind}: got a body, expected null")
 
 
-def started(configuration: Configuration, key: KeyPair, rules: Sequence[Rule] = RULES) -> Enclave:
+def started(
+    configuration: Configuration,
+    key: KeyPair,
+    rules: Sequence[Rule] = RULES,
+    *,
+    handed_over: bool = False,
+) -> Enclave:
     """An enclave of exactly the rules that the configuration's digest stands for (threat A13).
 
     Raises `InvalidInput` when the file names other rules than this code has.
@@ -362,4 +411,4 @@ def started(configuration: Configuration, key: KeyPair, rules: Sequence[Rule] = 
             f"configuration: {len(configuration.rules)} rules, this enclave has {len(names)}",
             hint="write the configuration with the same version of the package",
         )
-    return Enclave(configuration, key, rules=rules)
+    return Enclave(configuration, key, rules=rules, handed_over=handed_over)

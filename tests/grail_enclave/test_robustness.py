@@ -278,7 +278,7 @@ def test_S33_costly_requests_are_cheap_to_refuse(shared: World, request_: Signin
 
 
 def test_A15_no_debug_verbs() -> None:
-    """The kinds of frames are these thirteen; none dumps, resets or configures."""
+    """The kinds of frames are these seventeen; none dumps, resets or configures."""
     assert set(frames.KINDS) == {
         "status",
         "headers",
@@ -293,6 +293,10 @@ def test_A15_no_debug_verbs() -> None:
         "body",
         "spent",
         "history",
+        "hello",
+        "grant",
+        "recover",
+        "restore",
     }
 
 

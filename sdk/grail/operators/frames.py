@@ -17,6 +17,14 @@
     body                 family                                 Standing, or null when unknown
     spent                [raw tx, inclusion, [raw tx..]]        null
     history              HistoryPart (evidence.py)              [verdicts made, txid or null]
+    hello                epoch asked for                        Hello
+    grant                [Hello, number of a page or null]      Grant, or that page of it
+    recover              [[Grant..], [page..]]                  [hash of a missing page..]
+    restore              [[Vote..], request]                    null
+
+The last four are for a new instance of an operator (ROUNDS.md, rule 6). Only its own host has a use
+for `hello`, `recover` and `restore`. `grant` is for the other operators; an older instance of the
+same operator that is shown the Hello stops voting, and answers null.
 
 `spent` shows a transaction in a block (ROUNDS.md, rule 8); the list leads from an unconfirmed one
 that it conflicts with to one that hangs on it, and is empty when the operator knows that one.
@@ -36,7 +44,8 @@ from typing import Any, Final
 
 from grail.bitcoin.spv import Inclusion
 from grail.codec import MAX_BYTES, decode, encode
-from grail.errors import DecodeError, Refused, TooLarge
+from grail.errors import DecodeError, Refused, TooLarge, Unavailable
+from grail.operators.grants import MAX_PAGE, MAX_PAGES, Grant, Hello
 from grail.operators.messages import (
     MAX_MESSAGE,
     MAX_OPERATORS,
@@ -47,6 +56,7 @@ from grail.operators.messages import (
     Open,
     Promise,
     Refusal,
+    Scope,
     Standing,
     Vote,
 )
@@ -66,6 +76,10 @@ SIGN: Final = "sign"
 BODY: Final = "body"
 SPENT: Final = "spent"
 HISTORY: Final = "history"
+HELLO: Final = "hello"
+GRANT: Final = "grant"
+RECOVER: Final = "recover"
+RESTORE: Final = "restore"
 
 KINDS: Final = (
     STATUS,
@@ -81,11 +95,19 @@ KINDS: Final = (
     BODY,
     SPENT,
     HISTORY,
+    HELLO,
+    GRANT,
+    RECOVER,
+    RESTORE,
 )
 """Every kind of frame there is; anything else is a `DecodeError`."""
 
 MAX_FRAME = MAX_BYTES + 2 * MAX_OPERATORS * MAX_MESSAGE // 8
 """A signing request of the largest size with a certificate beside it."""
+
+
+MAX_LACKING = 64
+"""Families that a status names at once."""
 
 
 @dataclass(frozen=True)
@@ -179,12 +201,44 @@ def announced(prefix: bytes, most: int = MAX_FRAME) -> int:
 
 
 @dataclass(frozen=True, slots=True)
+class Instance:
+    """Which instance of its operator an enclave is (ROUNDS.md, rules 6 and 7).
+
+    `epoch` is 0 before it was granted one, `floor` the highest that an instance of this operator is
+    known to have had. While it has not `recovered` it may sign, not vote. `lacking` are families of
+    which it was told, and whose body or decision it does not hold; the first of them.
+    """
+
+    epoch: int
+    floor: int
+    recovered: bool
+    lacking: tuple[Family, ...] = ()
+
+    def fields(self) -> list[Any]:
+        """As it stands inside a status."""
+        return [self.epoch, self.floor, self.recovered, list(self.lacking[:MAX_LACKING])]
+
+    @classmethod
+    def from_fields(cls, value: Any) -> Instance:
+        """Read what `fields` wrote. Raises `DecodeError`."""
+        parts = Fields(value, "instance", 4)
+        epoch, floor = parts.uint("epoch", 32), parts.uint("floor", 32)
+        recovered = parts.optional("recovered")
+        if type(recovered) is not bool:
+            raise DecodeError("instance: recovered is neither true nor false")
+        items = parts.items("lacking", MAX_LACKING)
+        names = Fields(items, "instance: lacking")
+        lacking = tuple(Family(names.blob("family", 32)) for _ in items)
+        return cls(epoch, floor, recovered, lacking)
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """What an enclave says of itself to its host. Unsigned: for people and for start-up only.
 
     `alarm` names a transaction that a quorum signed and that a full check found incorrect.
     `index`, `keys` and `quorum` are there once a first roster is accepted, `epoch` (the roster's)
-    and `roster` (the Grail NFT's outpoint) once the deploy is on record.
+    and `roster` (the Grail NFT's outpoint) and `instance` once the deploy is on record.
     """
 
     key: XOnlyKey
@@ -197,6 +251,14 @@ class Status:
     keys: tuple[XOnlyKey, ...] = ()
     quorum: int = 0
     alarm: Txid | None = None
+    instance: Instance | None = None
+
+    @property
+    def scope(self) -> Scope:
+        """What its messages are good for. Raises `Unavailable` before a deploy is on record."""
+        if self.roster is None:
+            raise Unavailable("the enclave has no roster on record")
+        return Scope(self.network, self.roster, self.configuration, self.keys, self.quorum)
 
     def fields(self) -> list[Any]:
         """The body of the reply."""
@@ -211,12 +273,13 @@ class Status:
             [bytes(key) for key in self.keys],
             self.quorum,
             None if self.alarm is None else bytes(self.alarm),
+            None if self.instance is None else self.instance.fields(),
         ]
 
     @classmethod
     def from_fields(cls, value: Any) -> Status:
         """Read what `fields` wrote. Raises `DecodeError`."""
-        parts = Fields(value, "status", 10)
+        parts = Fields(value, "status", 11)
         key = XOnlyKey(parts.blob("key", 32))
         network = parts.blob("network", 32)
         configuration = parts.blob("configuration", 32)
@@ -233,6 +296,7 @@ class Status:
         quorum, alarm = parts.uint("quorum", 16), parts.optional("alarm")
         if alarm is not None and (type(alarm) is not bytes or len(alarm) != 32):
             raise DecodeError("status: alarm is not a txid or null")
+        instance = parts.optional("instance")
         return cls(
             key,
             network,
@@ -244,6 +308,7 @@ class Status:
             tuple(XOnlyKey(members.blob("key", 32)) for _ in items),
             quorum,
             None if alarm is None else Txid(alarm),
+            None if instance is None else Instance.from_fields(instance),
         )
 
 
@@ -315,6 +380,50 @@ def spent_frame(raw: bytes, inclusion: Inclusion, path: Sequence[bytes] = ()) ->
     return Frame(SPENT, [raw, inclusion.to_value(), list(path)])
 
 
+def hello_frame(epoch: int) -> Frame:
+    """Have the own enclave ask for an epoch."""
+    return Frame(HELLO, epoch)
+
+
+def grant_frame(hello: Hello, page: int | None = None) -> Frame:
+    """Ask for a grant, or for a page of it."""
+    return Frame(GRANT, [hello.serialize(), page])
+
+
+def recover_frame(grants: Sequence[Grant], pages: Sequence[bytes] = ()) -> Frame:
+    """Bring the own enclave grants, and pages of them."""
+    return Frame(RECOVER, [[grant.serialize() for grant in grants], list(pages)])
+
+
+def restore_frame(votes: Sequence[Vote], request: bytes) -> Frame:
+    """Bring the own enclave a body that it lacks, with the votes that decided, if they did."""
+    return Frame(RESTORE, [[vote.serialize() for vote in votes], request])
+
+
+def read_hello(body: Any) -> int:
+    """The epoch of a hello frame. Raises `DecodeError`."""
+    return Fields([body], "hello frame").uint("epoch", 32)
+
+
+def read_grant(body: Any) -> tuple[Hello, int | None]:
+    """Hello and page number of a grant frame. Raises `DecodeError`; nothing is verified yet."""
+    parts = Fields(body, "grant frame", 2)
+    hello = Hello.parse(parts.blob("hello", most=MAX_MESSAGE))
+    number = parts.optional("page")
+    return hello, None if number is None else Fields([number], "grant frame").uint("page", 16)
+
+
+def read_recover(body: Any) -> tuple[tuple[Grant, ...], tuple[bytes, ...]]:
+    """Grants and pages of a recover frame. Raises `DecodeError`; nothing is verified yet."""
+    parts = Fields(body, "recover frame", 2)
+    items = parts.items("grants", MAX_OPERATORS)
+    raws = Fields(items, "recover frame: grants")
+    grants = tuple(Grant.parse(raws.blob("grant", most=MAX_MESSAGE)) for _ in items)
+    items = parts.items("pages", MAX_PAGES)
+    raws = Fields(items, "recover frame: pages")
+    return grants, tuple(raws.blob("page", most=MAX_PAGE) for _ in items)
+
+
 def read_spent(body: Any) -> tuple[bytes, Inclusion, tuple[bytes, ...]]:
     """Transaction, inclusion and path of a spent frame. Raises `DecodeError`; none is checked."""
     parts = Fields(body, "spent frame", 3)
@@ -360,7 +469,10 @@ def _promises(items: list[Any]) -> tuple[Promise, ...]:
 
 
 def read_sign(body: Any) -> tuple[tuple[Vote, ...], bytes]:
-    """Votes and request of a sign frame. Raises `DecodeError`; nothing is verified yet."""
+    """Votes and request of a sign or restore frame.
+
+    Raises `DecodeError`; nothing is verified yet.
+    """
     parts = Fields(body, "sign frame", 2)
     items = parts.items("votes", MAX_OPERATORS)
     raws = Fields(items, "sign frame: votes")

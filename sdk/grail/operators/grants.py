@@ -47,8 +47,7 @@ class Hello(Message):
     """An instance asks to be its operator's newest: `epoch` is what it asks for.
 
     `instance` is the key that was drawn when its process started, `nonce` is of this one question.
-    Of the others it knows nothing yet: V holds the first epoch for them, and at its own place what
-    it asks for.
+    V holds at its own place what it asks for; of the others it may know nothing yet.
     """
 
     KIND: ClassVar[str] = "hello"
@@ -240,17 +239,20 @@ def paged(claims: Sequence[Claim], promises: Sequence[Promised]) -> tuple[bytes,
 def _split(
     claims: Sequence[Claim], promises: Sequence[Promised]
 ) -> Iterator[tuple[tuple[Claim, ...], tuple[Promised, ...]]]:
-    held: tuple[list[Claim], list[Promised]] = ([], [])
+    some_claims: list[Claim] = []
+    some_promises: list[Promised] = []
     size = 0
-    for each in (*claims, *promises):
+    everything: tuple[Claim | Promised, ...] = (*claims, *promises)
+    for each in everything:
+        # What it takes in CBOR, rounded up.
         more = 96 + 40 * len(each.outpoints) if isinstance(each, Claim) else 84
         if size + more > MAX_PAGE - 16:
-            yield tuple(held[0]), tuple(held[1])
-            held, size = ([], []), 0
+            yield tuple(some_claims), tuple(some_promises)
+            some_claims, some_promises, size = [], [], 0
         if isinstance(each, Claim):
-            held[0].append(each)
+            some_claims.append(each)
         else:
-            held[1].append(each)
+            some_promises.append(each)
         size += more
     if size:
-        yield tuple(held[0]), tuple(held[1])
+        yield tuple(some_claims), tuple(some_promises)

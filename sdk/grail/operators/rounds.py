@@ -284,6 +284,13 @@ class Acceptor:
         self.epochs.note(hello)
         return self.epochs.granting(hello, pages, best, self.key)
 
+    def page(self, hello: Hello, number: int) -> bytes:
+        """A page of what this Hello was granted. Raises `Refused` HelloInvalid."""
+        granted = self.epochs.given(hello)
+        if granted is None or number >= len(granted.pages):
+            raise Refused("HelloInvalid", "nothing was granted, or not that much", got=str(number))
+        return granted.pages[number]
+
     def superseded(self, hello: Hello) -> None:
         """Rule 7: another instance of this operator asks for a higher epoch, so this one stops.
 
@@ -327,7 +334,9 @@ class Acceptor:
         nothing.
         """
         if votes:
-            self.decide(votes, proposal)
+            decided = self.decide(votes, proposal)
+            if isinstance(decided, Standing):
+                raise Refused(decided.rule, "another transaction was decided")
             return
         self.check_alive(proposal)
         known = self.memory.lookup(proposal)
