@@ -1,8 +1,8 @@
 """A small network of our own making, and transactions on it that are correct until a test spoils them.
 
 Nothing here comes from the published vectors: rosters, bundles and states are made from labels. The
-keys of the bundles are no keys, so `Draft.check` leaves rule KeyUnsafe out and takes a verifier that
-says yes to every proof: whatever is still refused is refused by plain rules.
+keys of the bundles are real ones of a small circuit, and `Draft.check` takes a verifier that says yes
+to every proof: whatever is still refused is refused by plain rules.
 """
 
 from __future__ import annotations
@@ -10,13 +10,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any
+
+import sample_circuit
 
 from grail.bitcoin import addresses, script
 from grail.bitcoin.addresses import Roster
 from grail.bitcoin.network import REGTEST, Network
 from grail.bitcoin.tx import Tx, TxIn
-from grail.charms import rules, spell_rules
+from grail.charms import rules
 from grail.charms.app import App, Contract, Data, identity_of
 from grail.charms.descriptor import Bundle
 from grail.charms.fact_list import FieldRef, Shape, automatic
@@ -27,8 +30,9 @@ from grail.charms.state import Kind
 from grail.codec import encode
 from grail.crypto.schnorr import KeyPair
 from grail.types import OutPoint, Txid, TxOut, XOnlyKey
+from grail.zk import groth16
 
-RULES = tuple(rule for rule in rules.RULES if rule is not spell_rules.key_unsafe)
+RULES = rules.RULES
 
 
 def label(text: str) -> bytes:
@@ -59,10 +63,18 @@ NETWORK = Network(REGTEST, outpoint("grail"))
 ROSTERS = tuple(Roster.of(e, [key(f"{e}/{i}") for i in range(4)], 3) for e in range(3))
 
 
+@cache
+def verifying_key(text: str) -> bytes:
+    """A verifying key by name, for three public inputs."""
+    return groth16.setup(sample_circuit.R1CS, label(text)).vk
+
+
 def bundle(
     kinds: Mapping[int, list[Data]],
     actions: Mapping[int, dict[str, Data]],
     backed: str | None = None,
+    *,
+    single_party: bool = True,
 ) -> Bundle:
     """A bundle through the real reader; automatic facts are filled in, in their order."""
     known = {
@@ -73,7 +85,7 @@ def bundle(
         "v": 1,
         "kinds": dict(kinds),
         "actions": {number: _action(number, entry, known) for number, entry in actions.items()},
-        "setup": {"ptau": label("ptau"), "contributions": [], "single_party": True},
+        "setup": {"ptau": label("ptau"), "contributions": [], "single_party": single_party},
     }
     if backed:
         value["backed"] = backed
@@ -93,7 +105,7 @@ def _action(number: int, given: dict[str, Data], kinds: Mapping[int, Kind]) -> d
         "args": 0,
         "changes": [],
         "facts": [],
-        "vk": label(f"key{number}"),
+        "vk": verifying_key(f"key{number}"),
     }
     action = {**empty, **given}
     shape = Shape(
@@ -186,8 +198,36 @@ POOL_BUNDLE = bundle(
         6: {"name": "note", "changes": ["n"], "facts": [[12]]},
     },
 )
-TOKEN_BUNDLE = bundle({}, {0: {"name": "issue", "changes": ["t"], "facts": [[6]]}})
+ISSUE: dict[str, Data] = {"name": "issue", "changes": ["t"], "facts": [[6]]}
+TOKEN_BUNDLE = bundle({}, {0: ISSUE})
+CEREMONY = bundle({}, {0: ISSUE}, single_party=False)
+"""A token's bundle whose keys several parties made."""
 BUNDLES = {entry.vk: entry for entry in (ZKBTC_BUNDLE, POOL_BUNDLE, TOKEN_BUNDLE)}
+
+
+def _unsafe() -> tuple[Bundle, ...]:
+    """Bundles of a token, each with a key that nobody should trust."""
+    vk = verifying_key("key0")
+    keys = (
+        label("no key"),
+        vk[:160] + vk[96:160] + vk[224:],  # delta is gamma
+        vk[:160] + G2_GENERATOR + vk[224:],  # nobody contributed
+        vk[:264] + vk[232:264] + vk[296:],  # two points of IC are equal
+        bytes(31) + b"\x40" + vk[32:],  # alpha is the identity
+        vk[:96] + bytes(63) + b"\x40" + vk[160:],  # gamma is
+        vk[:224] + (3).to_bytes(8, "little") + vk[232:328],  # a point too few
+        vk[:-32] + bytes([vk[-32] ^ 1]) + vk[-31:],  # most likely off the curve
+    )
+    return tuple(bundle({}, {0: {**ISSUE, "vk": key}}) for key in keys)
+
+
+G2_GENERATOR = bytes.fromhex(
+    "edf692d95cbdde46ddda5ef7d422436779445c5e66006a42761e1f12efde0018"
+    "c212f3aeb785e49712e7a9353349aaf1255dfb31b7bf60723a480d9293938e19"
+)
+UNSAFE = _unsafe()
+KNOWN = {**BUNDLES, **{entry.vk: entry for entry in (CEREMONY, *UNSAFE)}}
+"""Every bundle of this book by its vk."""
 
 ZKBTC = Contract(identity_of(NETWORK.grail_outpoint), ZKBTC_BUNDLE.vk)
 POOL = Contract(identity_of(outpoint("pool")), POOL_BUNDLE.vk)
@@ -257,7 +297,7 @@ class Draft:
         return Tx(2, inputs, tuple(outputs), self.locktime)
 
     def check(self, leave_out: Sequence[Rule] = (), **more: Any) -> CheckedTx:
-        """The verdict, by all rules but KeyUnsafe and what is left out."""
+        """The verdict, by all rules but what is left out."""
         return rules.correct(
             self.tx(),
             [prevout for _, prevout in self.inputs],
@@ -338,6 +378,21 @@ def issue() -> Draft:
         {TOKEN: 0},
         change=[TxOut(8_000, person("alice"))],
     )
+
+
+def issue_under(bundle: Bundle) -> Draft:
+    """A token of this bundle is made."""
+    contract = Contract(TOKEN.identity, bundle.vk)
+    draft = issue()
+    draft.outs = [(1_000, person("alice"), {contract.token: 10**9})]
+    draft.acts = {contract: 0}
+    draft.bundles = {**BUNDLES, bundle.vk: bundle}
+    return draft
+
+
+def stranger(number: int) -> Contract:
+    """Some contract of somebody's, of which nobody here has a bundle."""
+    return Contract(label(f"stranger {number}"), label("a vk"))
 
 
 def create() -> Draft:
@@ -422,6 +477,14 @@ def new_roster() -> Draft:
         {ZKBTC: 2},
         height=406,
     )
+
+
+def naming() -> Draft:
+    """The roster that rules names its successor contract."""
+    draft = new_roster()
+    state = roster_state(ROSTERS[0], NEXT_ZKBTC.gid(NETWORK), 3_000)
+    draft.outs = [(10_000, guard(ZKBTC), {ZKBTC.nft: state})]
+    return draft
 
 
 def move() -> Draft:

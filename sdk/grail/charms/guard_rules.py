@@ -118,17 +118,20 @@ def state_invalid(case: Case) -> None:
 
 @rule("RosterInvalid", "R3", "R13", "S8")
 def roster_invalid(case: Case) -> None:
-    """The Grail NFT's new state is a roster, of the next epoch, at that roster's own address."""
+    """The Grail NFT's new state is a roster, of the next epoch, at that roster's own address.
+
+    Or it is the roster of the record, which may name a successor once.
+    """
     nft = case.zkbtc.nft
     gid = case.zkbtc.gid(case.network)
     scripts = guard_scripts(case.record.rosters, gid)
     for index, output in enumerate(case.outputs):
         if nft not in output.charms:
             continue
-        roster, _, _ = read_state(output.charms[nft])
+        roster, successor, _ = read_state(output.charms[nft])
         case.known_record.extended(output.charms[nft], case.height, case.network)
         reign = case.record.reign(roster.epoch)
-        if reign is None or reign.roster != roster:
+        if reign is None or (reign.roster, reign.successor) != (roster, successor):
             refuse("RosterInvalid", f"output {index}", got="a second roster", expected="one")
         if scripts.get(output.script, (None,))[0] != roster.epoch:
             refuse(

@@ -32,7 +32,8 @@ ROSTER_KIND = 0
 class Reign:
     """One epoch: its roster and the heights from and to which it rules (`end` None: still open).
 
-    `successor` is GID(K') of a contract that units may move to from `successor_from` on, or zeros.
+    `successor` is GID(K') of a contract that units may move to from `successor_from` on, or zeros;
+    the spell that named it confirmed at `successor_at`.
     """
 
     roster: Roster
@@ -41,6 +42,7 @@ class Reign:
     successor: bytes = NO_SUCCESSOR
     successor_from: int = 0
     grace: int = GRACE
+    successor_at: int = 0
 
     @property
     def epoch(self) -> int:
@@ -55,6 +57,22 @@ class Reign:
         """Whether what is under this epoch counts at this height, with or without grace (E5)."""
         last = None if self.end is None else self.end + (self.grace if grace else 0)
         return self.start <= height and (last is None or height <= last)
+
+    def named(self, successor: bytes, stated: int, height: int) -> Reign:
+        """The reign with a successor that a spell at `height` names, from `stated` on.
+
+        The delay holds whatever height the state names: nobody wakes up to a moved vault.
+        """
+        if successor == NO_SUCCESSOR:
+            return self
+        counts = max(stated, height + SUCCESSOR_DELAY)
+        return replace(self, successor=successor, successor_from=counts, successor_at=height)
+
+    def at(self, height: int) -> Reign:
+        """The reign as the blocks up to `height` tell it: a successor named later is not in it."""
+        if self.successor_at <= height:
+            return self
+        return replace(self, successor=NO_SUCCESSOR, successor_from=0, successor_at=0)
 
     def span(self, *, grace: bool) -> str:
         """The heights of `counts`, for people."""
@@ -99,23 +117,24 @@ class Record:
 
         A transaction's verdict must not change with rosters that nobody knew of when it confirmed.
         """
-        known = [reign for reign in self.reigns if reign.start - network.k <= height]
-        if len(known) == len(self.reigns):
-            return self
-        return Record(self.zkbtc, (*known[:-1], *(replace(last, end=None) for last in known[-1:])))
+        known = [each.at(height) for each in self.reigns if each.start - network.k <= height]
+        if len(known) < len(self.reigns):
+            known[-1:] = [replace(last, end=None) for last in known[-1:]]
+        return self if tuple(known) == self.reigns else Record(self.zkbtc, tuple(known))
 
     def extended(self, state: Data, height: int, network: Network) -> Record:
         """The record after a correct roster spell (or deploy) with this state at `height`.
 
-        The new roster rules from height + k. Unchanged when the record holds this very roster.
-        Raises `SpellIncorrect` with rule RosterInvalid.
+        A new roster rules from height + k. The roster that the record ends with may name a
+        successor, once. Unchanged when the record holds this very roster and successor. Raises
+        `SpellIncorrect` with rule RosterInvalid.
         """
-        roster, successor, successor_height = read_state(state)
+        roster, successor, stated = read_state(state)
         known = self.reign(roster.epoch)
         if known is not None:
             if known.roster != roster:
                 _roster_invalid("another roster has this epoch", got=roster.epoch)
-            return self
+            return self._naming(known, successor, stated, height)
         if roster.epoch != len(self.reigns):
             _roster_invalid("epoch", got=roster.epoch, expected=len(self.reigns))
         if any(_same_address(roster, earlier) for earlier in self.rosters):
@@ -123,11 +142,21 @@ class Record:
         start = height + network.k
         if self.reigns and start < self.reigns[-1].start:
             _roster_invalid("would rule before the roster it follows", got=start)
-        # The delay holds whatever height the state names: nobody wakes up to a moved vault.
-        counts = max(successor_height, height + SUCCESSOR_DELAY) if any(successor) else 0
-        reign = Reign(roster, start, successor=successor, successor_from=counts)
+        reign = Reign(roster, start).named(successor, stated, height)
         closed = tuple(replace(last, end=start - 1) for last in self.reigns[-1:])
         return Record(self.zkbtc, (*self.reigns[:-1], *closed, reign))
+
+    def _naming(self, known: Reign, successor: bytes, stated: int, height: int) -> Record:
+        """The record with the successor of a reign, which is never changed nor taken back."""
+        if known.successor == successor:
+            return self
+        if known.successor != NO_SUCCESSOR or known is not self.reigns[-1]:
+            _roster_invalid(
+                "the successor of this reign is fixed",
+                got=successor.hex(),
+                expected=known.successor.hex(),
+            )
+        return Record(self.zkbtc, (*self.reigns[:-1], known.named(successor, stated, height)))
 
 
 def read_state(state: Data) -> tuple[Roster, bytes, int]:

@@ -348,6 +348,43 @@ def another_roster_for_an_epoch_that_is_known() -> Draft:
     return draft
 
 
+def _renamed(successor: bytes, height: int) -> Draft:
+    """A second naming, after one of the next zkBTC."""
+    draft = book.naming()
+    reign = Reign(
+        book.ROSTERS[0], 106, None, book.NEXT_ZKBTC.gid(book.NETWORK), 2_416, successor_at=400
+    )
+    draft.record = Record(ZKBTC, (reign,))
+    state = roster_state(book.ROSTERS[0], successor, height)
+    draft.outs = [(10_000, guard(ZKBTC), {ZKBTC.nft: state})]
+    return draft
+
+
+@case.add("RosterInvalid", "R13", "Z26")
+def another_successor_than_the_one_named() -> Draft:
+    return _renamed(bytes([1]) * 32, 9_000)
+
+
+@case.add("RosterInvalid", "R13", "Z26")
+def a_successor_taken_back() -> Draft:
+    return _renamed(bytes(32), 0)
+
+
+@case.add("RosterInvalid", "R13")
+def two_successors_in_one_transaction() -> Draft:
+    draft = book.naming()
+    state = roster_state(book.ROSTERS[0], bytes([1]) * 32, 3_000)
+    draft.outs.append((10_000, guard(ZKBTC), {ZKBTC.nft: state}))
+    return draft
+
+
+@case.add("RosterInvalid", "R13")
+def a_successor_named_at_another_address() -> Draft:
+    draft = book.naming()
+    draft.outs[0] = (10_000, guard(ZKBTC, 1), draft.outs[0][2])
+    return draft
+
+
 def _stranger() -> Reign:
     return Reign(replace(book.ROSTERS[2], epoch=1), 412)
 

@@ -157,3 +157,40 @@ def test_R7_epochs_neither_skip_nor_return() -> None:
 def test_R3_an_address_is_never_shared_by_two_epochs() -> None:
     with pytest.raises(SpellIncorrect, match="earlier"):
         book.FIRST.extended(roster_state(replace(ROSTERS[0], epoch=1)), 400, NETWORK)
+
+
+GID, OTHER = bytes([7]) * 32, bytes([8]) * 32
+
+
+def test_a_successor_is_named_within_a_reign() -> None:
+    """Roster, epoch and reign stay; it counts from the height stated, or 2,016 blocks on."""
+    for stated, expected in ((9_999, 9_999), (1, 2_516)):
+        record = book.FIRST.extended(roster_state(ROSTERS[0], GID, stated), 500, NETWORK)
+        assert record.rosters == book.FIRST.rosters
+        reign = record.reigns[0]
+        assert (reign.start, reign.end) == (106, None)
+        assert (reign.successor, reign.successor_from, reign.successor_at) == (GID, expected, 500)
+        again = record.extended(roster_state(ROSTERS[0], GID, stated), 9_000, NETWORK)
+        assert again is record
+
+
+@pytest.mark.parametrize(("successor", "stated"), [(OTHER, 9_999), (bytes(32), 0)])
+def test_Z26_a_successor_is_never_changed_or_taken_back(successor: bytes, stated: int) -> None:
+    record = book.FIRST.extended(roster_state(ROSTERS[0], GID, 9_999), 500, NETWORK)
+    with pytest.raises(SpellIncorrect, match="fixed"):
+        record.extended(roster_state(ROSTERS[0], successor, stated), 600, NETWORK)
+
+
+def test_an_ended_reign_names_no_successor() -> None:
+    with pytest.raises(SpellIncorrect, match="fixed"):
+        book.SECOND.extended(roster_state(ROSTERS[0], GID, 9_999), 500, NETWORK)
+    record = book.SECOND.extended(roster_state(ROSTERS[1], GID, 9_999), 500, NETWORK)
+    assert [reign.successor for reign in record.reigns] == [bytes(32), GID]
+
+
+def test_G13_what_came_before_a_successor_is_judged_without_it() -> None:
+    """The deploy's own state names none, and stays correct when the record names one later."""
+    record = book.FIRST.extended(roster_state(ROSTERS[0], GID, 9_999), 500, NETWORK)
+    assert record.at(499, NETWORK) == book.FIRST
+    assert record.at(500, NETWORK) is record
+    assert record.at(499, NETWORK).extended(roster_state(ROSTERS[0]), 100, NETWORK) == book.FIRST

@@ -10,6 +10,7 @@ import spellbook as book
 from spellbook import POOL, ZKBTC, Draft, guard, person
 
 from grail.charms import rules
+from grail.charms.descriptor import Bundle
 from grail.charms.rules import RULES, Rule
 from grail.errors import InvalidInput, ProofInvalid, SpellIncorrect
 from grail.types import TxOut
@@ -25,6 +26,7 @@ GOOD = (
     book.batch,
     book.pay,
     book.new_roster,
+    book.naming,
     book.move,
     book.succession,
 )
@@ -37,14 +39,12 @@ def test_the_unspoiled_pass(make: Callable[[], Draft]) -> None:
     assert len(checked.charms) == len(checked.tx.outputs)
 
 
-def test_Z7_a_key_that_anyone_could_forge_for() -> None:
-    """The spellbook's keys are no keys at all; with every rule on, its drafts are refused."""
-    draft = book.swap()
-    prevouts = [prevout for _, prevout in draft.inputs]
+@pytest.mark.parametrize("bundle", book.UNSAFE)
+def test_Z7_a_key_that_anyone_could_forge_for(bundle: Bundle) -> None:
+    """Delta is gamma, or the generator; points equal, at infinity, missing, off the curve."""
+    book.issue_under(book.CEREMONY).check()
     with pytest.raises(SpellIncorrect) as caught:
-        rules.correct(
-            draft.tx(), prevouts, book.BUNDLES, draft.record, 150, book.NETWORK, verify=book.yes
-        )
+        book.issue_under(bundle).check()
     assert caught.value.rule == "KeyUnsafe"
 
 
