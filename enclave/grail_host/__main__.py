@@ -24,6 +24,7 @@ from grail_host.conflicts import Conflicts
 from grail_host.deadline import Deadline
 from grail_host.finisher import Finisher
 from grail_host.follower import Follower
+from grail_host.keeper import Keeper
 from grail_host.link import Link
 from grail_host.prechecks import Prechecks
 from grail_host.quota import Quota
@@ -46,18 +47,20 @@ def build(settings: Settings) -> Starlette:
     link = Link(Path(settings.socket))
     follower = Follower(node, link)
     conflicts = Conflicts(node, link, follower, configuration.network)
+    keeper = Keeper(node, configuration.network, conflicts)
     finisher = Finisher(
         node,
         link,
         configuration.network,
         [Host(peer.url, peer.token) for peer in settings.peers],
         patience=settings.finish_after,
+        keeper=keeper,
     )
     quota = Quota(settings.requests, settings.megabytes * 1_000_000)
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        tasks = [asyncio.create_task(each.run()) for each in (follower, conflicts)]
+        tasks = [asyncio.create_task(each.run()) for each in (follower, conflicts, keeper)]
         try:
             yield
         finally:

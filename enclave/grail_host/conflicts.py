@@ -85,6 +85,19 @@ class Conflicts:
         self._seen: list[tuple[int, BlockHash]] = []
         self._one_at_a_time = asyncio.Lock()
 
+    @property
+    def height(self) -> int:
+        """The height of the newest block that was looked through; 0 before the first."""
+        return self._seen[-1][0] if self._seen else 0
+
+    def watches(self, family: Family) -> bool:
+        """Whether a transaction is looked out for: not once it, or a conflict, is k deep."""
+        return family in self._watched
+
+    def in_block(self, family: Family) -> bool:
+        """Whether a block of the best chain holds a transaction, or a conflict with it."""
+        return family in self._found
+
     async def run(self) -> None:
         """Look until cancelled; what fails is tried again."""
         said = ""

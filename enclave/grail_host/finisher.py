@@ -24,6 +24,7 @@ from grail.operators.messages import Family, Scope
 from grail.operators.signing_job import SigningJob
 from grail.operators.transport import Host, HttpTransport, Transport
 from grail.types import XOnlyKey
+from grail_host.keeper import Keeper
 from grail_host.link import Link
 
 TRIES = 5
@@ -53,6 +54,7 @@ class Finisher:
         *,
         patience: float,
         connect: Connect = HttpTransport,
+        keeper: Keeper | None = None,
     ) -> None:
         self._node = node
         self._link = link
@@ -60,14 +62,17 @@ class Finisher:
         self._peers = tuple(peers)
         self._patience = patience
         self._connect = connect
+        self._keeper = keeper
         self._pending: dict[Family, asyncio.Task[None]] = {}
 
     def decided(self, frame: Frame) -> None:
         """Take note of a sign frame that the enclave answered with signatures."""
-        if not self._peers or len(self._pending) >= MAX_PENDING:
-            return
         votes, _ = read_sign(frame.body)
         family = votes[0].family
+        if self._keeper is not None:
+            self._keeper.keep(family, votes[0].outpoints[0])
+        if not self._peers or len(self._pending) >= MAX_PENDING:
+            return
         if family not in self._pending:
             task = asyncio.create_task(self._watch(frame))
             self._pending[family] = task
