@@ -35,6 +35,17 @@ class Signer:
         init=False, repr=False, default_factory=lambda: Bounded(MAX_ANSWERS)
     )
 
+    def check_fee(self, proposal: Proposal, fee: int) -> None:
+        """Raise `Refused` FeeOutOfRange when one of this family that pays more was signed."""
+        paid = self._fees.get(proposal.family) or 0
+        if fee < paid and self._answers.get(proposal.txid) is None:
+            raise Refused(
+                "FeeOutOfRange",
+                "a transaction of this family that pays more was signed",
+                got=f"{fee} sats",
+                expected=f"at least {paid} sats",
+            )
+
     def sign(
         self, checked: CheckedTx, proposal: Proposal, decision: Decision, fee: int
     ) -> Signatures:
@@ -49,14 +60,7 @@ class Signer:
         answered = self._answers.get(checked.tx.txid)
         if answered is not None:
             return answered
-        paid = self._fees.get(decision.family) or 0
-        if fee < paid:
-            raise Refused(
-                "FeeOutOfRange",
-                "a transaction of this family that pays more was signed",
-                got=f"{fee} sats",
-                expected=f"at least {paid} sats",
-            )
+        self.check_fee(proposal, fee)
         answer = Signatures(checked.tx.txid, tuple(self._signed(checked)))
         self._answers.put(checked.tx.txid, answer, 64 + 128 * len(answer.signatures))
         self._fees.put(decision.family, fee, 128)
