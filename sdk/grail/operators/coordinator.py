@@ -8,15 +8,25 @@ may be voted for, or which other one has to be finished first. That one is then 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from grail.errors import DecodeError, QuorumNotReached, Refused, SignatureInvalid
 from grail.operators import frames
 from grail.operators.asking import Operators
-from grail.operators.certificates import Decision, Proposal, blocker, check_decision
+from grail.operators.certificates import (
+    Decision,
+    Proposal,
+    blocker,
+    check_decision,
+    consistent_subset,
+)
 from grail.operators.frames import Reply
-from grail.operators.messages import Family, Open, Promise, Scope, Standing, Vote
+from grail.operators.messages import Family, Message, Open, Promise, Scope, Standing, Vote
+from grail.operators.report import VOID
+
+M = TypeVar("M", bound=Message)
 
 LONELY = 3
 """Rounds in a row that too few answered before a coordinator gives up."""
@@ -120,10 +130,10 @@ class Coordinator:
                     ended.append(taken)
             else:
                 refused.add(operator)
-            return bool(ended) or len(votes) >= self._quorum
+            return bool(ended) or self._agreed(votes)
 
         def hopeless(unheard: int) -> bool:
-            return bool(contested) and len(votes) + unheard < self._quorum
+            return bool(contested) and len(_counted(votes)) + unheard < self._quorum
 
         def patient() -> bool:
             split = bool(contested) and len(votes) + len(contested) >= self._quorum
@@ -132,9 +142,9 @@ class Coordinator:
         await self.operators.ask("voted", frame, heard, hopeless=hopeless, patient=patient)
         if ended:
             return ended[0]
-        if len(votes) >= self._quorum:
-            return check_decision(self._scope, list(votes.values()), proposal)
-        return _Failed(above[0], len(votes), contested=bool(contested))
+        if self._agreed(votes):
+            return check_decision(self._scope, self._certified("voted", votes), proposal)
+        return _Failed(above[0], len(self._certified("voted", votes)), contested=bool(contested))
 
     # b: ballots
 
@@ -219,7 +229,7 @@ class Coordinator:
 
         def blocked() -> tuple[int, Family] | None:
             scope = self._scope
-            return blocker(scope.n, scope.quorum, list(promises.values()), target)
+            return blocker(scope.n, scope.quorum, list(_counted(promises).values()), target)
 
         def heard(operator: int, reply: Reply) -> bool:
             if reply.refusal is None:
@@ -235,13 +245,13 @@ class Coordinator:
                     lagging[operator] = reply.standing.promised
                 if (taken := self._taken(reply.standing, target)) is not None:
                     ended.append(taken)
-            return bool(ended) or (len(promises) >= self._quorum and blocked() is None)
+            return bool(ended) or (self._agreed(promises) and blocked() is None)
 
         def waiting() -> bool:
-            return len(promises) < self._quorum
+            return not self._agreed(promises)
 
         def hopeless(unheard: int) -> bool:
-            return len(promises) + unheard < self._quorum
+            return len(_counted(promises)) + unheard < self._quorum
 
         frame = frames.promise_frame(opened, target.body)
         await self.operators.ask("promised", frame, heard, hopeless=hopeless, patient=waiting)
@@ -250,12 +260,13 @@ class Coordinator:
             await self.operators.ask("promised", shown, heard, tuple(lagging))
         if ended:
             return ended[0]
+        counted = self._certified("promised", promises)
         alive = len(promises.keys() | refused)
-        if len(promises) < self._quorum:
+        if len(counted) < self._quorum:
             return _Failed(above[0], alive, min(lagging.values(), default=None))
         in_the_way = blocked()
         if in_the_way is None:
-            return tuple(promises.values())
+            return tuple(counted)
         voters = [
             operator
             for operator, promise in promises.items()
@@ -278,18 +289,19 @@ class Coordinator:
                 above[0] = max(above[0], reply.standing.promised)
                 if (taken := self._taken(reply.standing, target)) is not None:
                     ended.append(taken)
-            return bool(ended) or len(votes) >= self._quorum
+            return bool(ended) or self._agreed(votes)
 
         def hopeless(unheard: int) -> bool:
-            return len(votes) + unheard < self._quorum
+            return len(_counted(votes)) + unheard < self._quorum
 
         frame = frames.ballot_frame(promises, target.body)
         await self.operators.ask("voted", frame, heard, hopeless=hopeless)
         if ended:
             return ended[0]
-        if len(votes) < self._quorum:
+        counted = self._certified("voted", votes)
+        if len(counted) < self._quorum:
             return _Failed(above[0], self._quorum)
-        return check_decision(self._scope, list(votes.values()), target)
+        return check_decision(self._scope, counted, target)
 
     # c: what was decided for others
 
@@ -357,6 +369,19 @@ class Coordinator:
             await self.operators.ask("told", frames.body_frame(wanted), heard, operators=operators)
         return self._bodies.get(wanted)
 
+    # which messages make a certificate
+
+    def _agreed(self, messages: Mapping[int, M]) -> bool:
+        return len(messages) >= self._quorum and len(_counted(messages)) >= self._quorum
+
+    def _certified(self, stage: str, messages: Mapping[int, M]) -> list[M]:
+        """The messages that count together; who is left out, and so that it is, is reported."""
+        counted = _counted(messages)
+        for operator in sorted(messages.keys() - counted.keys()):
+            text = "its instance was replaced, or it says so of others"
+            self.operators.report.add(stage, operator, VOID, text, 0.0)
+        return list(counted.values())
+
     # asking, and judging what comes back
 
     def _mine(
@@ -375,6 +400,11 @@ class Coordinator:
         if message.outpoints != of.outpoints:
             raise SignatureInvalid("vote: over other outpoints")
         return message
+
+
+def _counted(messages: Mapping[int, M]) -> dict[int, M]:
+    """As many as are consistent: one that was replaced, or a liar, makes all others void."""
+    return consistent_subset(messages, 0) or {}
 
 
 def _bytes(body: object) -> bytes:

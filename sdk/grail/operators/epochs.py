@@ -117,7 +117,10 @@ class Epochs:
         return self.hello
 
     def check_hello(self, hello: Hello) -> None:
-        """Raise `Refused` unless this Hello is another operator's, and asks for a new epoch."""
+        """Raise `Refused` unless this Hello asks for an epoch that is new here.
+
+        EpochTaken then expects the least one that is: a number, to be asked for next.
+        """
         try:
             hello.verify(self.scope)
         except SignatureInvalid as exc:
@@ -128,7 +131,7 @@ class Epochs:
                 "EpochTaken",
                 f"an instance of operator {hello.head.sender} has asked for that epoch or a higher",
                 got=str(hello.epoch),
-                expected=f"above {known}",
+                expected=str(known + 1),
             )
 
     def granting(

@@ -10,6 +10,9 @@ from grail.errors import QuorumNotReached
 SILENT, LATE, REFUSED, RIVAL, LIED = "silent", "late", "refused", "rival", "lied"
 """Verdicts on an answer that is none of the good ones (voted, promised, signed, ...)."""
 
+VOID = "void"
+"""A good answer that does not count beside the others: they disagree on the newest instances."""
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
