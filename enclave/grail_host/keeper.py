@@ -88,6 +88,7 @@ class Keeper:
         await self._find()
         waiting = set(await self.node.getrawmempool())
         for family, kept in list(self._kept.items()):
+            kept.since = kept.since or self.conflicts.height
             over = self.conflicts.height > kept.since + GIVEN_UP
             if over or (kept.tx is not None and not self.conflicts.watches(family)):
                 del self._kept[family]
