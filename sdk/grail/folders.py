@@ -9,13 +9,18 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import secrets
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 from grail.errors import InvalidInput, Unavailable
 
 NAME = "grail-pro"
+
+HALF = re.compile(r"\..+\.(\d{1,10})\.[0-9a-f]{8}")
+"""A file that is being written, with the number of the process that writes it."""
 
 
 def state_root() -> Path:
@@ -35,7 +40,7 @@ def _root(variable: str, default: str) -> Path:
 
 
 def private_folder(path: Path) -> Path:
-    """Make the folder, mode 0700, or check the one that is there.
+    """Make the folder, mode 0700, or check the one that is there and sweep it.
 
     Raises `InvalidInput`, and `Unavailable` when the disk does not take it.
     """
@@ -46,6 +51,7 @@ def private_folder(path: Path) -> Path:
     except OSError as exc:
         raise unwritable(path, exc) from exc
     check_private(path)
+    sweep(path)
     return path
 
 
@@ -67,22 +73,56 @@ def check_private(path: Path) -> None:
 
 
 def write_private(path: Path, data: bytes) -> None:
-    """Write a file of mode 0600 whole or not at all: beside it first, then renamed.
+    """Write a file of mode 0600 whole or not at all, also when the process is killed half way.
 
     Raises `Unavailable` when the disk does not take it; what was there before is there still.
     """
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
+        with _written_beside(path, data) as beside:
             beside.replace(path)
-        except BaseException:
-            beside.unlink(missing_ok=True)
-            raise
     except OSError as exc:
         raise unwritable(path, exc) from exc
+
+
+def create_private(path: Path, data: bytes) -> None:
+    """As `write_private`, on the disk itself on return, and never over a file that is there.
+
+    Raises `FileExistsError` then, and `Unavailable` when the disk does not take it.
+    """
+    try:
+        with _written_beside(path, data, lasting=True) as beside:
+            os.link(beside, path)
+    except FileExistsError:
+        raise
+    except OSError as exc:
+        raise unwritable(path, exc) from exc
+
+
+@contextlib.contextmanager
+def _written_beside(path: Path, data: bytes, *, lasting: bool = False) -> Iterator[Path]:
+    """The data in a file beside another, named by its writer, and gone at the end.
+
+    `lasting` is for what must outlive a loss of power, too.
+    """
+    beside = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            if lasting:
+                os.fsync(file.fileno())
+        yield beside
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def sweep(folder: Path) -> None:
+    """Remove the halves of files that killed writers left in a folder."""
+    for path in folder.glob(".*"):
+        found = HALF.fullmatch(path.name)
+        if found is not None and not Path(f"/proc/{found[1]}").exists():
+            path.unlink(missing_ok=True)
 
 
 def unwritable(path: Path, error: OSError) -> Unavailable:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import resource
+import signal
 import stat
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -122,3 +125,43 @@ def test_D18_a_key_that_is_not_written_whole_is_not_there(tmp_path) -> None:
     assert list(tmp_path.iterdir()) == []
     made = Account.create(tmp_path / "alice", REGTEST)
     assert Account.load(tmp_path / "alice", REGTEST).script == made.script
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from grail.bitcoin.network import REGTEST
+from grail.folders import write_private
+from grail.wallet.account import Account
+
+def die(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+path = Path(sys.argv[1])
+if path.suffix == ".json":
+    os.link = die
+    Account.create(path, REGTEST)
+else:
+    Path.replace = die
+    write_private(path, b"new")
+"""
+
+
+def test_kill_9_while_writing_leaves_the_old_file_whole_and_its_half_is_swept(tmp_path) -> None:
+    folder = private_folder(tmp_path / "state")
+    kept, key = folder / "kept", folder / "alice.json"
+    write_private(kept, b"old")
+    for path in (kept, key):
+        done = subprocess.run([sys.executable, "-c", KILLED, str(path)], check=False)
+        assert done.returncode == -signal.SIGKILL
+    assert kept.read_bytes() == b"old"
+    halves = [path.name for path in folder.iterdir() if path != kept]
+    assert len(halves) == 2
+    # a writer that lives is left alone, and so is what nobody of ours wrote
+    (folder / f".other.{os.getpid()}.0123abcd").touch()
+    (folder / ".hidden").touch()
+    private_folder(folder)
+    left = {path.name for path in folder.iterdir()}
+    assert left == {"kept", f".other.{os.getpid()}.0123abcd", ".hidden"}
+    Account.create(key, REGTEST)  # half a key stands in nobody's way
+    assert Account.load(key, REGTEST).name == "alice"

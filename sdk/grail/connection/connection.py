@@ -34,7 +34,7 @@ from grail.connection.views import (
 )
 from grail.connection.wallet import AsyncWallet, Payee
 from grail.errors import InvalidInput, NodeError, Unavailable
-from grail.folders import private_folder
+from grail.folders import private_folder, sweep
 from grail.network_file import NetworkFile
 from grail.portal import Face, Portal, blocking
 from grail.types import Txid
@@ -82,6 +82,7 @@ class Wallet(Face[AsyncWallet]):
     remove = blocking(AsyncWallet.remove)
     swap = blocking(AsyncWallet.swap)
     retry = blocking(AsyncWallet.retry)
+    raise_fee = blocking(AsyncWallet.raise_fee)
 
 
 class Connection:
@@ -92,6 +93,7 @@ class Connection:
         self.portal = portal
         self._shown = shown
         self._wallets: dict[str, Wallet] = {}
+        sweep(session.file.folder)
         self._folder = private_folder(session.file.folder / "wallets")
         self.labels = Labels(session.file.folder, self.zkbtc)
 

@@ -20,7 +20,7 @@ from grail.bitcoin.network import Chain
 from grail.bitcoin.tx import Tx, sighash, sign_key_path
 from grail.crypto.schnorr import KeyPair
 from grail.errors import InvalidInput
-from grail.folders import unwritable
+from grail.folders import create_private
 from grail.types import TxOut, XOnlyKey
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
@@ -101,24 +101,12 @@ class Account:
         body = json.dumps(
             {"format": _FORMAT, "chain": chain.name, "name": account.name, "secret": secret.hex()}
         )
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
         try:
-            handle = os.open(path, flags, 0o600)
+            create_private(path, body.encode())
         except FileExistsError as exc:
             raise InvalidInput(
                 f"wallet {account.name!r} exists already", hint="load it, or choose another name"
             ) from exc
-        except OSError as exc:
-            raise unwritable(path, exc) from exc
-        try:
-            with os.fdopen(handle, "w") as file:
-                file.write(body)
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as exc:
-            # half a key guards nothing, and would stand in the way of a whole one
-            path.unlink(missing_ok=True)
-            raise unwritable(path, exc) from exc
         return account
 
     @classmethod
