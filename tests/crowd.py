@@ -33,7 +33,7 @@ from grail_devnet.devnet import Devnet
 
 RESERVES = (40_000_000, 10**11)
 SATS = 2_000_000
-UNITS = (200_000, 10**9)
+UNITS = (1_000_000, 25 * 10**8)
 """What each user starts with: plain sats, units of zkBTC and of the other token."""
 
 CONNECTIONS = 4
@@ -115,7 +115,7 @@ class Crowd:
             side = (number + each) % 2
             give = (self.net.zkbtc, self.token)[side]
             # no two wishes of a user alike: the same one again would be a retry
-            amount = (1_000, 2_000_000)[side] + chance.randrange(900) * 100 + each
+            amount = (1_000, 2_500_000)[side] + chance.randrange(900) * (100, 250_000)[side] + each
             try:
                 self._swap(wallet, give, amount)
             except Exception as exc:  # noqa: BLE001 - told in the result, where it fails the test

@@ -34,6 +34,7 @@ LAYERS = [
         "grail.operators.coordinator",
         "grail.operators.client",
         "grail.operators.recovery",
+        "grail.operators.turns",
     ],
     ["grail_host"],
     ["grail.wallet"],
@@ -49,7 +50,7 @@ RANK = {prefix: rank for rank, layer in enumerate(LAYERS) for prefix in layer}
 ENCLAVE_MAY_NOT = re.compile(
     r"grail\.(apps|wallet|draft|bridge|cli|connection|portal|network_file|commands)\b"
     r"|grail\.folders|grail\.bitcoin\.(node|rpc)"
-    r"|grail\.operators\.(asking|client|coordinator|recovery|transport)|grail_(host|devnet)"
+    r"|grail\.operators\.(asking|client|coordinator|recovery|transport|turns)|grail_(host|devnet)"
     r"|grail\.zk\.(?!groth16)"
 )
 

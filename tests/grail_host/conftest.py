@@ -114,8 +114,9 @@ class FakeNode:
     def _getmempoolentry(self, txid: str) -> Any:
         return {
             "vsize": 100,
-            "fees": {"base": "0.00001000"},
+            "fees": {"base": "0.00001000", "ancestor": "0.00001000"},
             "ancestorcount": 1,
+            "ancestorsize": 100,
             "descendantcount": 1,
             "depends": [],
             "spentby": [],

@@ -94,6 +94,8 @@ class MempoolEntry:
     descendants: int
     depends: tuple[Txid, ...]
     spent_by: tuple[Txid, ...]
+    ancestor_vsize: int
+    ancestor_fees: Sats
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,6 +277,8 @@ class Node(Rpc):
             descendants=info.uint("descendantcount"),
             depends=tuple(read_txid("getmempoolentry", item) for item in info.list("depends")),
             spent_by=tuple(read_txid("getmempoolentry", item) for item in info.list("spentby")),
+            ancestor_vsize=info.uint("ancestorsize"),
+            ancestor_fees=fees.sats("ancestor"),
         )
 
     async def getrawmempool(self) -> list[Txid]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -32,6 +32,7 @@ EXAMPLES = {
     "peg-out": "50000 --wallet alice",
     "recover": "--wallet alice",
     "retry": "--wallet alice",
+    "raise-fee": "TXID 20 --wallet alice",
 }
 
 LONGEST_NAME = 32
@@ -42,7 +43,7 @@ def register(app: typer.Typer) -> None:
     """Add the verbs to the `grail` command."""
     for verb in (
         *(address, balance, pay, deposit, peg_in, transfer, issue),
-        *(peg_out, recover, retry),
+        *(peg_out, recover, retry, raise_fee),
     ):
         name = verb.__name__.replace("_", "-")
         app.command(name, epilog=example(f"{name} {EXAMPLES[name]}"))(verb)
@@ -199,6 +200,26 @@ def retry(*, wallet: WalletName, network: Network = None, as_json: Json = False)
         found = net.existing(wallet).retry()
     text = "\n".join(str(receipt) for receipt in found) or "nothing is unfinished"
     emit([receipt.as_dict() for receipt in found], as_json=as_json, text=text)
+
+
+def raise_fee(
+    txid: Annotated[str, typer.Argument(metavar="TXID", help="A transaction in no block yet.")],
+    rate: Annotated[int, typer.Argument(min=1, metavar="RATE", help="Sats per virtual byte.")],
+    *,
+    wallet: WalletName,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="By the same transaction with less change.")
+    ] = False,
+    network: Network = None,
+    as_json: Json = False,
+) -> None:
+    """Raise the fee of a transaction that waits for a block.
+
+    By a child that spends an output of this wallet's and pays for both, where there is one.
+    """
+    by: Literal["replacement"] | None = "replacement" if replace else None
+    with opened(network) as net:
+        show(net.existing(wallet).raise_fee(txid, rate, by=by), as_json=as_json)
 
 
 def _payee(net: Connection, to: str) -> str | Wallet:

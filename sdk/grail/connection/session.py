@@ -263,8 +263,7 @@ class Session:
             intent,
             taken,
         )
-        self.unfinished.keep(job)
-        return await self._finished(job, step)
+        return await self.ask(job, step)
 
     async def begun(
         self, script: bytes, intent: bytes, step: Step = lambda _: None
@@ -368,8 +367,16 @@ class Session:
 
     async def published(self, what: str, built: Assembled, tx: Tx) -> Receipt:
         """Publish a transaction that needs no operator. Raises `NodeError`."""
-        self._check_witnesses(tx, built.spent_outputs)
         sent = Sent(what, tx, built.fee, self.ledger.height)
+        proving = round(built.proving_seconds * 1e6)
+        return await self.publish_own(sent, built.spent_outputs, built.constraints, proving)
+
+    async def publish_own(
+        self, sent: Sent, prevouts: Sequence[TxOut], constraints: int = 0, proving: int = 0
+    ) -> Receipt:
+        """Check, keep and publish what nobody else has; `proving` is in microseconds."""
+        tx = sent.tx
+        self._check_witnesses(tx, prevouts)
         self.outbox.keep(sent)
         try:
             await self.publish(tx)
@@ -379,9 +386,14 @@ class Session:
         except Unavailable as exc:  # the node may have it, or not
             exc.hint = f"{tx.txid} is kept, and sent when the node is back: do not ask again"
             raise
-        proving = round(built.proving_seconds * 1e6)
-        job = Unfinished(what, b"", built.fee, built.constraints, proving)
-        return self._noted(_receipt(job, tx, None))
+        return self._noted(
+            _receipt(Unfinished(sent.what, b"", sent.fee, constraints, proving), tx, None)
+        )
+
+    async def ask(self, job: Unfinished, step: Step = lambda _: None) -> Receipt:
+        """Have a request signed and publish it; it is kept before anybody is asked."""
+        self.unfinished.keep(job)
+        return await self._finished(job, step)
 
     @staticmethod
     def _check_witnesses(tx: Tx, prevouts: Sequence[TxOut]) -> None:

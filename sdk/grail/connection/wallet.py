@@ -20,9 +20,10 @@ from grail.bridge.recovery import recover
 from grail.charms.app import App, Contract
 from grail.connection.deposits import PendingDeposit, Terms
 from grail.connection.display import Cell, Shown
+from grail.connection.fee_raise import WHAT, By, raise_fee
 from grail.connection.labels import Labels
 from grail.connection.progress import showing
-from grail.connection.receipt import Receipt
+from grail.connection.receipt import Receipt, txid_of
 from grail.connection.session import Session
 from grail.connection.swap import Intent, SwapReceipt, pool_port, swap
 from grail.draft.assembled import Assembled
@@ -30,7 +31,7 @@ from grail.draft.draft import Draft, Purse
 from grail.errors import InvalidInput
 from grail.exchange.pool import Move, PoolPort, adding, draft_create, draft_move, removing
 from grail.exchange.token import draft_issue, draft_transfer
-from grail.types import OutPoint
+from grail.types import OutPoint, Txid
 from grail.wallet.account import Account
 from grail.wallet.coins import Balance, Coin
 
@@ -188,6 +189,18 @@ class AsyncWallet:
         """
         mine = self.session.unfinished.of(self.script)
         return [await self.session.retry(txid) for txid in mine]
+
+    async def raise_fee(
+        self, which: Receipt | Txid | str, rate: int, *, by: By | None = None
+    ) -> Receipt:
+        """Make a waiting transaction pay `rate` sat/vB: by a child of an output of this wallet's.
+
+        Where it has none, by a replacement with less change; `by` takes one of the two. Raises
+        `InvalidInput` where nothing can be raised, `InsufficientFunds`, `Superseded`.
+        """
+        with showing(WHAT, STEPS, shown=self._shown) as step:
+            step("build")
+            return await raise_fee(self.session, self.account, txid_of(which), rate, by)
 
     # ---- bitcoin
 
