@@ -1,25 +1,43 @@
-"""The refusals of steps 9 to 11 by the slow model: one question after the other, in order."""
+"""The refusals of steps 6 to 12 by the slow model: one question after the other, in order."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import cbor2
-from slow_spells import No, Slow, guard
-from spellbook import Draft
+from model_sample import Sample, proof_of
+from slow_reading import No, few
+from slow_spells import Slow, guard
 
-from grail.bitcoin.tx import Tx
+Facts = dict[bytes, tuple[tuple[int, ...], bytes]]
+"""Facts and digest of each acting contract."""
 
 
-def verdict(draft: Draft) -> str | dict[bytes, tuple[tuple[int, ...], bytes]]:
+def verdict(sample: Sample) -> str | Facts:
     """The first refusal's name; or, of a correct spell, facts and digest of each acting contract."""
-    slow = Slow(draft)
     try:
-        for step in (_bundles, _nine, _e1, _e2, _e3, _e4, _e5, _e6, _e7, _height):
+        slow = Slow(sample)
+        for step in STEPS:
             step(slow)
     except No as no:
         return str(no)
     return {K: (tuple(slow.facts(K)), slow.digest(K)) for K in slow.Ks if K in slow.acts}
+
+
+def statements(sample: Sample) -> list[tuple[bytes, tuple[int, int, int]]]:
+    """What the proofs of a sample must show, in order; nothing when it fails before step 12."""
+    try:
+        slow = Slow(sample)
+        for step in STEPS[:-1]:
+            step(slow)
+    except No:
+        return []
+    return [(slow.action(K).vk, slow.publics(K)) for K, _, _ in slow.spell.proofs]
+
+
+def _six(s: Slow) -> None:
+    if not few({a for _, _, c in s.ins for a in c}):
+        raise No("SpellInvalid")
 
 
 def _states(s: Slow, K: bytes) -> list[Any]:
@@ -27,16 +45,16 @@ def _states(s: Slow, K: bytes) -> list[Any]:
     return [c[nft] for _, _, c in s.outs if nft in c]
 
 
-def _present(s: Slow, K: bytes) -> bool:
-    nft = s._nft(K)
-    n_here = any(nft in c for _, _, c in [*s.ins, *s.outs])
-    scripts = {guard(s.net, K, r) for r, _, _ in s.rosters}
-    return K in s.acts or n_here or any(e[1] in scripts for e in [*s.ins, *s.outs])
-
-
-def _bundles(s: Slow) -> None:
-    if any(_present(s, K) and s.bundle(K) is None for K in s.Ks):
-        raise No("BundleMismatch")
+def _eight(s: Slow) -> None:
+    needed = [K for K in s.Ks if s.present(K)]
+    for K in needed:
+        bundle = s.bundle(K)
+        if bundle is None or bundle.vk != K[32:]:
+            raise No("BundleMismatch")
+    if any(s.bundle(K).unsafe for K in needed):
+        raise No("KeyUnsafe")
+    if s.sample.network.chain.name != "regtest" and any(s.bundle(K).single_party for K in needed):
+        raise No("SingleParty")
 
 
 def _nine(s: Slow) -> None:
@@ -67,15 +85,16 @@ def _nine(s: Slow) -> None:
     for K in s.Ks:
         nft = s._nft(K)
         taken = [s.ins[i][2][nft] for i, role, _, _ in s.guarded(K, 0) if role == "port"]
-        if _present(s, K) and not all(_well_formed(s, K, v) for v in [*taken, *_states(s, K)]):
+        if s.present(K) and not all(_well_formed(s, K, v) for v in [*taken, *_states(s, K)]):
             raise No("StateInvalid")
     for _, script, c in s.outs:
         state = c.get(s._nft(s.zk))
         if state is None:
             continue
         roster = s._roster(state)
-        known = roster is not None and roster.epoch < len(s.rosters)
-        if not known or s.rosters[roster.epoch][0] != roster:
+        if roster is None or not s.extends(state) or roster.epoch >= len(s.rosters):
+            raise No("RosterInvalid")
+        if s.rosters[roster.epoch][0] != roster or s.heirs[roster.epoch] != state[5]:
             raise No("RosterInvalid")
         if script != guard(s.net, s.zk, roster):
             raise No("RosterInvalid")
@@ -124,7 +143,7 @@ def _e2(s: Slow) -> None:
         if s.action(K).ports_in or s.fresh(K):
             continue
         gives = any(role == "port" for _, role, _, _ in s.guarded(K, 1))
-        mints = s.supply(K, 0) != s.supply(K, 1) and s.bundle(K).backed is None
+        mints = s.supply(K, 0) != s.supply(K, 1) and not s.bundle(K).backed
         if gives or mints:
             raise No("NotFresh")
     for K in sorted(s.acts):
@@ -218,7 +237,7 @@ def _e5(s: Slow) -> None:
         if s.standing(K) == "move":
             continue
         for _, _, epoch, kind in s.guarded(K, 1):
-            if not (s.zk == K and kind == 0) and not s.counts(epoch, s.draft.confirmed):
+            if not (s.zk == K and kind == 0) and not s.counts(epoch, s.sample.confirmed):
                 raise No("RetiredRoster")
         epochs = [e for _, _, e, _ in s.guarded(K, 0)]
         epochs += [e for row in s.x(K).rows if (e := s.row_epoch(K, row)) is not None]
@@ -240,7 +259,7 @@ def _e6(s: Slow) -> None:
             }
             if before[0] != after[0] or not same or new <= old:
                 raise No("MoveNotEqual")
-            if not s.counts(new, s.draft.confirmed):
+            if not s.counts(new, s.sample.confirmed):
                 raise No("MoveNotEqual")
 
 
@@ -258,8 +277,17 @@ def _e7(s: Slow) -> None:
 
 
 def _height(s: Slow) -> None:
-    shown = any(int(f.number) == 11 for K in s.acts for f in s.action(K).facts)
-    tx: Tx = s.draft.tx()
-    final = any(i.sequence != 0xFFFFFFFD for i in tx.inputs)
-    if shown and (final or not 0 < tx.locktime < 500_000_000):
+    shown = any(number == 11 for K in s.acts for number, _ in s.action(K).facts)
+    final = any(sequence != 0xFFFFFFFD for _, sequence in s.tx.inputs)
+    if shown and (final or not 0 < s.tx.locktime < 500_000_000):
         raise No("HeightStale")
+
+
+def _proofs(s: Slow) -> None:
+    for K, _, proof in s.spell.proofs:
+        if proof != proof_of(s.action(K).vk, s.publics(K)):
+            raise No("ProofInvalid")
+
+
+STEPS = (_six, _eight, _nine, _e1, _e2, _e3, _e4, _e5, _e6, _e7, _height, _proofs)
+"""In the order of section 9; the spell itself is read before the first."""

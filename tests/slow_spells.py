@@ -10,21 +10,20 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import cbor2
 import coincurve
-from spellbook import Draft
+import slow_bundles
+from model_sample import Sample
+from slow_reading import SlowX, read_spell, read_tx
 
-from grail.charms.app import App, Contract
+from grail.charms.app import App
 from grail.crypto.poseidon import constants
 
 R = 21888242871839275222246405745257275088548364400416034343698204186575808495617
 GRACE = 1_008
-
-
-class No(Exception):
-    """The first refusal."""
 
 
 def H(tag: str, message: bytes) -> bytes:
@@ -40,10 +39,13 @@ def cs(data: bytes) -> bytes:
     n = len(data)
     if n < 253:
         return bytes([n]) + data
-    return b"\xfd" + n.to_bytes(2, "little") + data
+    if n < 65_536:
+        return b"\xfd" + n.to_bytes(2, "little") + data
+    return b"\xfe" + n.to_bytes(4, "little") + data
 
 
-def poseidon(inputs: list[int]) -> int:
+@lru_cache(maxsize=4096)
+def poseidon(inputs: tuple[int, ...]) -> int:
     """circomlib's permutation, written out."""
     t = len(inputs) + 1
     full, partial, rc, mds = constants(t)
@@ -61,7 +63,7 @@ def chain(facts: Sequence[int]) -> int:
     rest = list(facts)
     while rest:
         group, rest = rest[:15], rest[15:]
-        h = poseidon([h, *(group + [0] * 15)[:15]])
+        h = poseidon((h, *(group + [0] * 15)[:15]))
     return h
 
 
@@ -98,6 +100,7 @@ def quorum_leaf(roster: Any) -> bytes:
     return leaf(script + number(roster.quorum) + b"\x9c")
 
 
+@lru_cache(maxsize=4096)
 def guard(net: bytes, K: bytes, roster: Any) -> bytes:
     gid = H("grail/guard", net + K)
     return taproot(bytes(roster.internal_key), branch(quorum_leaf(roster), leaf(b"\x6a\x20" + gid)))
@@ -116,37 +119,59 @@ def escrow(net: bytes, K: bytes, roster: Any, row: Any) -> bytes:
 
 @dataclass
 class Slow:
-    """The draft, looked at from scratch for every question."""
+    """The bytes of a sample, looked at from scratch for every question."""
 
-    draft: Draft
+    sample: Sample
 
     def __post_init__(self) -> None:
-        d = self.draft
-        self.spell = d.spell
-        self.net = d.network.id
-        self.ins = [(p.sats, p.script, dict(p.charms)) for _, p in d.inputs]
-        self.outs = [(s, script, dict(c)) for s, script, c in d.outs]
+        d = self.sample
+        self.tx = read_tx(d.raw)
+        self.spell = read_spell(self.tx)
+        # NET = H("grail/net", genesis block hash || grail outpoint)
+        pinned = bytes(d.network.chain.genesis_hash) + d.network.grail_outpoint.serialize()
+        self.net = H("grail/net", pinned)
+        self.ins = [(p.sats, p.script, dict(p.charms)) for p in d.prevouts]
+        pairs = zip(self.tx.outputs, self.spell.outs, strict=False)
+        self.outs = [(sats, script, dict(charms)) for (sats, script), charms in pairs]
         self.zk = bytes(d.record.zkbtc)
         listed = {bytes(a.contract) for a in self.spell.apps}
         spent = {bytes(a.contract) for _, _, c in self.ins for a in c}
         self.Ks = sorted(listed | spent | {self.zk})
-        order = sorted(listed)
-        self.acts = {order[p.contract]: p.action for p in self.spell.proofs}
+        self.acts = {K: action for K, action, _ in self.spell.proofs}
         self.rosters = [(r.roster, r.start, r.end) for r in d.record.reigns]
+        self.heirs = [r.successor for r in d.record.reigns]
         state = next(
             (c[self._nft(self.zk)] for _, _, c in self.outs if self._nft(self.zk) in c), None
         )
-        made = self._roster(state)
-        if made is not None and self.zk in self.acts and made.epoch == len(self.rosters):
-            fresh = all(
-                (made.keys, made.quorum, made.internal_key) != (r.keys, r.quorum, r.internal_key)
-                for r, _, _ in self.rosters
-            )
+        if self.zk in self.acts and self.extends(state):
+            made, heir = self._roster(state), state[5]
+            if made.epoch < len(self.rosters):
+                self.heirs[made.epoch] = heir
+                return
             start = d.height + d.network.k
-            if fresh and not (self.rosters and start < self.rosters[-1][1]):
-                if self.rosters:
-                    self.rosters[-1] = (*self.rosters[-1][:2], start - 1)
-                self.rosters.append((made, start, None))
+            if self.rosters:
+                self.rosters[-1] = (*self.rosters[-1][:2], start - 1)
+            self.rosters.append((made, start, None))
+            self.heirs.append(heir)
+
+    def extends(self, state: Any) -> bool:
+        """Whether this state names the next roster, or the record's own with no other successor."""
+        reigns, made = self.sample.record.reigns, self._roster(state)
+        if made is None or made.epoch > len(reigns):
+            return False
+        if made.epoch == len(reigns):
+            fresh = all(
+                (made.keys, made.quorum, made.internal_key)
+                != (r.roster.keys, r.roster.quorum, r.roster.internal_key)
+                for r in reigns
+            )
+            start = self.sample.height + self.sample.network.k
+            return fresh and not (reigns and start < reigns[-1].start)
+        known = reigns[made.epoch]
+        if known.roster != made:
+            return False
+        # A successor is named once, by the roster that the record ends with, and never changed.
+        return known.successor == state[5] or (known.successor == bytes(32) and known is reigns[-1])
 
     @staticmethod
     def _nft(K: bytes) -> App:
@@ -175,11 +200,20 @@ class Slow:
         except (TypeError, ValueError):
             return None
 
-    def bundle(self, K: bytes) -> Any:
-        return self.draft.bundles.get(K[32:])
+    def present(self, K: bytes) -> bool:
+        """Whether the contract has a proof, a guarded address or a state here."""
+        nft = self._nft(K)
+        scripts = {guard(self.net, K, r) for r, _, _ in self.rosters}
+        everywhere = [*self.ins, *self.outs]
+        return K in self.acts or any(nft in c or script in scripts for _, script, c in everywhere)
 
-    def x(self, K: bytes) -> Any:
-        return self.spell.inputs(Contract.parse(K))
+    def bundle(self, K: bytes) -> Any:
+        """The contract's bundle, read where it is needed; without a need nobody looks at it."""
+        raw = self.sample.bundles.get(K[32:])
+        return None if raw is None or not self.present(K) else slow_bundles.read(raw)
+
+    def x(self, K: bytes) -> SlowX:
+        return self.spell.x.get(K, SlowX())
 
     def action(self, K: bytes) -> Any:
         if K not in self.acts or self.bundle(K) is None:
@@ -247,7 +281,7 @@ class Slow:
         return bool(self.guarded(K, 0) or self.x(K).rows or gives or self.changed(K))
 
     def ruling(self) -> Any:
-        h = self.draft.height
+        h = self.sample.height
         for roster, start, end in reversed(self.rosters):
             if start <= h and (end is None or h <= end):
                 return roster
@@ -255,10 +289,10 @@ class Slow:
 
     def successor(self, K: bytes) -> bytes | None:
         ruling = self.ruling()
-        if self.zk != K or ruling is None or ruling.epoch >= len(self.draft.record.reigns):
+        if self.zk != K or ruling is None or ruling.epoch >= len(self.sample.record.reigns):
             return None
-        reign = self.draft.record.reigns[ruling.epoch]
-        if reign.successor == bytes(32) or self.draft.height < reign.successor_from:
+        reign = self.sample.record.reigns[ruling.epoch]
+        if reign.successor == bytes(32) or self.sample.height < reign.successor_from:
             return None
         if any(role == "port" for _, role, _, _ in self.guarded(K, 0)):
             return None
@@ -285,7 +319,7 @@ class Slow:
         if not 0 <= epoch < len(self.rosters):
             return False
         _, start, end = self.rosters[epoch]
-        h = self.draft.height
+        h = self.sample.height
         return start <= h and (end is None or h <= end + (GRACE if grace else 0))
 
     # -- apprefs and facts (sections 5 and 6)
@@ -314,8 +348,8 @@ class Slow:
         return sum(self.units(e, self._t(K)) for e in (self.ins if side == 0 else self.outs))
 
     def fresh(self, K: bytes) -> bool:
-        spent = self.draft.inputs[0][0]
-        text = f"{spent.txid[::-1].hex()}:{spent.vout}"
+        spent = self.tx.inputs[0][0]
+        text = f"{spent[31::-1].hex()}:{int.from_bytes(spent[32:], 'little')}"
         return K[:32] == hashlib.sha256(text.encode()).digest()
 
     def script_fe(self, script: bytes) -> int:
@@ -323,8 +357,8 @@ class Slow:
 
     def facts(self, K: bytes) -> list[int]:
         found: list[int] = []
-        for f in self.action(K).facts:
-            found += self.fact(K, int(f.number), list(f.args))
+        for number, arguments in self.action(K).facts:
+            found += self.fact(K, number, list(arguments))
         return found
 
     def fact(self, K: bytes, n: int, a: list[Any]) -> list[int]:
@@ -369,46 +403,21 @@ class Slow:
         if n == 10:
             return [x.args[a[0]]]
         if n == 11:
-            return [self.draft.locktime]
+            return [self.tx.locktime]
         return [fe(b"contract" + K)] if n == 12 else [fe(self.net)]
 
     # -- section 3
 
     def digest(self, K: bytes) -> bytes:
-        tx = self.draft.tx()
-        m = self.net + len(tx.inputs).to_bytes(4, "little")
-        for i in tx.inputs:
-            m += bytes(i.outpoint.txid) + i.outpoint.vout.to_bytes(4, "little")
+        m = self.net + len(self.tx.inputs).to_bytes(4, "little")
+        m += b"".join(spent for spent, _ in self.tx.inputs)
         m += len(self.outs).to_bytes(4, "little")
         for sats, script, _ in self.outs:
             m += sats.to_bytes(8, "little") + cs(script)
-        m += tx.locktime.to_bytes(4, "little") + cs(self.S())
+        m += self.tx.locktime.to_bytes(4, "little") + cs(self.spell.raw)
         return H("grail/proof/1", H("grail/spell/1", m) + K + bytes([self.acts[K]]))
 
-    def S(self) -> bytes:
-        """The spell's map by the CBOR library, keys sorted by hand."""
-
-        def enc(value: Any) -> bytes:
-            if isinstance(value, dict):
-                pairs = sorted((enc(k), enc(v)) for k, v in value.items())
-                head = cbor2.dumps(dict.fromkeys(range(len(pairs)), 0))[
-                    : 1 if len(pairs) < 24 else 2
-                ]
-                return head + b"".join(k + v for k, v in pairs)
-            if isinstance(value, (list, tuple)):
-                head = cbor2.dumps([0] * len(value))[: 1 if len(value) < 24 else 2]
-                return head + b"".join(map(enc, value))
-            return cbor2.dumps(bytes(value) if isinstance(value, bytes) else value)
-
-        apps, public, told = list(self.spell.apps), {}, set()
-        for a in apps:
-            x = self.spell.x.get(a.contract) if a.contract not in told else None
-            told.add(a.contract)
-            rows = [
-                [r.input, r.output, r.owner_script, list(r.terms), r.n, bytes(r.user_key)]
-                for r in (x.rows if x else ())
-            ]
-            value = [list(x.args), rows, list(x.pays), list(x.signers)] if x else None
-            public[(a.tag, a.identity, a.vk)] = value
-        outs = [{apps.index(a): v for a, v in c.items()} for _, _, c in self.outs]
-        return enc({"version": 15, "tx": {"outs": outs}, "app_public_inputs": public})
+    def publics(self, K: bytes) -> tuple[int, int, int]:
+        """The public inputs of the contract's proof."""
+        d = self.digest(K)
+        return int.from_bytes(d[:16], "big"), int.from_bytes(d[16:], "big"), chain(self.facts(K))

@@ -226,8 +226,6 @@ G2_GENERATOR = bytes.fromhex(
     "c212f3aeb785e49712e7a9353349aaf1255dfb31b7bf60723a480d9293938e19"
 )
 UNSAFE = _unsafe()
-KNOWN = {**BUNDLES, **{entry.vk: entry for entry in (CEREMONY, *UNSAFE)}}
-"""Every bundle of this book by its vk."""
 
 ZKBTC = Contract(identity_of(NETWORK.grail_outpoint), ZKBTC_BUNDLE.vk)
 POOL = Contract(identity_of(outpoint("pool")), POOL_BUNDLE.vk)

@@ -13,28 +13,15 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(TESTS / "grail" / "charms"), str(TESTS / "grail" / "operators")]
+sys.path.insert(0, str(TESTS / "grail" / "operators"))
 
 import test_simulator
-import test_slow_model
 
 pytestmark = pytest.mark.nightly
 
 FIRST = int(os.environ.get("SEED", "0")) or secrets.randbelow(1 << 48)
-TRANSACTIONS = 20_000
 SCHEDULES = 10_000
 PART = 500
-
-
-@pytest.mark.parametrize("part", range(0, TRANSACTIONS, PART))
-def test_G5_two_models_agree_on_many(part: int) -> None:
-    """Random transactions, most of them broken: the same first refusal, or the same facts."""
-    for seed in range(FIRST + part, FIRST + part + PART):
-        draft = test_slow_model.spoiled(seed)
-        if draft is None:
-            continue
-        fast, slow = test_slow_model.both(draft)
-        assert fast in ("SpellInvalid", slow), f"seed {seed}"
 
 
 @pytest.mark.parametrize("part", range(0, SCHEDULES, PART))

@@ -155,8 +155,11 @@ class Case:
         )
 
     def bundle(self, contract: Contract) -> Bundle | None:
-        """The contract's bundle, None when none came with the request."""
-        return self.bundles.get(contract.vk)
+        """The contract's bundle, None when none came with the request or nothing here needs it.
+
+        What is not needed is not read, so that no verdict changes with what came along.
+        """
+        return self.bundles.get(contract.vk) if contract in self.need_bundle else None
 
     @cached_property
     def classes(self) -> Mapping[Contract, Classes]:
