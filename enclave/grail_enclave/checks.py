@@ -28,6 +28,7 @@ from grail.charms import case as spell_case
 from grail.charms import rules as spell_rules
 from grail.charms.classify import PORT
 from grail.charms.consent import signer_consent
+from grail.charms.record import NO_SUCCESSOR
 from grail.charms.rule import refuse, rule
 from grail.charms.rules import CheckedTx, QuorumInput
 from grail.errors import GrailError, Refused, SpellIncorrect
@@ -49,6 +50,7 @@ from grail_enclave.policy import (
     DepositRule,
     FeeRule,
     HeightRule,
+    NamingRule,
     OutputRule,
     RecoveryRule,
     RivalRule,
@@ -133,18 +135,23 @@ class SpellCorrectRule:
                 )
         return checked
 
-    def _check_nft(self, case: Case, checked: CheckedTx, spend: QuorumInput) -> None:  # noqa: ARG002
-        """Whether this operator signs a spend of the Grail NFT at all.
+    def _check_nft(self, case: Case, checked: CheckedTx, spend: QuorumInput) -> None:
+        """The one spend of the Grail NFT that these operators agreed on: their own successor.
 
         A proof shows that the next state is well formed, not that its keys are anybody's: until
-        operators can agree on a roster among themselves, none of them signs a new one.
+        operators can agree on a roster among themselves, none of them signs a new one. A successor
+        they agree on by running one configuration.
         """
-        raise Refused(
-            "RosterInvalid",
-            f"input {spend.index} is the Grail NFT, and no roster was agreed on",
-            got="a spend of the roster's port",
-            expected="none",
-        )
+        agreed, known = case.anchors.configuration.successor, case.anchors.record
+        reigns = checked.record.reigns
+        named = reigns[-1].successor if len(reigns) == len(known.reigns) else NO_SUCCESSOR
+        if agreed == NO_SUCCESSOR or named != agreed or known.reigns[-1].successor == agreed:
+            raise Refused(
+                "RosterInvalid",
+                f"input {spend.index} is the Grail NFT, and this was not agreed on",
+                got=f"successor {named.hex()}",
+                expected="no spend" if agreed == NO_SUCCESSOR else f"successor {agreed.hex()}",
+            )
 
     def _check_setups(self, case: Case, checked: CheckedTx) -> None:
         """The configuration may refuse keys of a single party on any chain."""
@@ -175,6 +182,7 @@ RULES: tuple[Rule, ...] = (
     OutputRule(),
     FeeRule(),
     HeightRule(),
+    NamingRule(),
     RecoveryRule(),
     RivalRule(),
     DecidedRule(),

@@ -148,7 +148,7 @@ class Enclave:
         parts = [
             bytes(tip.hash),
             b"" if self._acceptor is None else self._acceptor.state_hash(),
-            b"" if deployed is None else deployed.nft.serialize(),
+            b"" if deployed is None else deployed.nft.serialize() + deployed.port.serialize(),
             b"" if self._audit.alarm is None else bytes(self._audit.alarm),
         ]
         return hashlib.sha256(b"".join(parts)).digest()
@@ -275,11 +275,12 @@ class Enclave:
         case, proposal, acceptor = asked.case, asked.proposal, asked.acceptor
         case.scope, case.proposal, case.votes = acceptor.scope, proposal, votes
         conclude(case, Stage.SIGN, self._rules, self._trace)
+        checked, fee = admit(case, Stage.SIGN, self._rules), case.got(Fee).sats
+        self._signer.check_fee(proposal, fee)  # before the decision is noted (threat S34)
         decided = acceptor.decide(votes, proposal)
-        self._hear(votes)
         if isinstance(decided, Standing):
             raise _InTheWay(Refused(decided.rule, "another transaction was decided"), decided)
-        checked, fee = admit(case, Stage.SIGN, self._rules), case.got(Fee).sats
+        self._hear(votes)
         answer = self._signer.sign(checked, proposal, case.got(Decision), fee).fields()
         acceptor.confirmed(asked.shown)
         return answer

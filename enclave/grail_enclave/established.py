@@ -99,6 +99,11 @@ class Timely:
 
 
 @dataclass(frozen=True, slots=True)
+class Announced:
+    """Step 15: a successor that is named counts no sooner than the delay allows."""
+
+
+@dataclass(frozen=True, slots=True)
 class Unhurried:
     """Step 16: no owner of an escrow can take it back soon."""
 

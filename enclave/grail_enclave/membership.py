@@ -1,8 +1,9 @@
 """How an enclave comes to know the first roster, and when that roster rules (PROTOCOL section 11).
 
 It signs one list of members, accepts it once with every member's signature, and takes the roster's
-reign from the confirmed deploy transaction, checked in full. A reorganisation that removes the
-deploy removes the record with it.
+reign from the confirmed deploy transaction, checked in full. The successor that a later spend of
+the Grail NFT names comes in the same way, once it is k deep. A reorganisation that removes either
+removes what it told.
 """
 
 from __future__ import annotations
@@ -28,11 +29,16 @@ from grail_enclave.history import History
 
 @dataclass(frozen=True, slots=True)
 class Deployed:
-    """The deploy transaction on chain: its block, the Grail NFT's outpoint, the record it made."""
+    """What the Grail NFT's transactions on chain tell: the newest one's block, and the record.
+
+    `nft` is the outpoint at which the epoch began, which is the roster's id in signing rounds;
+    `port` is where the NFT lies now.
+    """
 
     block: BlockHash
     nft: OutPoint
     record: Record
+    port: OutPoint
 
 
 class Membership:
@@ -45,6 +51,7 @@ class Membership:
         self._promised: tuple[Roster, bytes] | None = None
         self._accepted: Roster | None = None
         self._deployed: Deployed | None = None
+        self._named: Deployed | None = None
 
     @property
     def accepted(self) -> Roster | None:
@@ -53,11 +60,13 @@ class Membership:
 
     @property
     def deployed(self) -> Deployed | None:
-        """The deploy, while its block is on the heaviest chain."""
-        deployed = self._deployed
-        if deployed is None or self._headers.height_of(deployed.block) is None:
+        """The deploy while its block is on the heaviest chain, and a naming likewise."""
+        first, named = self._deployed, self._named
+        if first is None or self._headers.height_of(first.block) is None:
             return None
-        return deployed
+        if named is None or named.nft != first.nft:
+            return first
+        return first if self._headers.height_of(named.block) is None else named
 
     @property
     def record(self) -> Record:
@@ -118,7 +127,10 @@ class Membership:
             raise Refused("NotMember", "own key is not in the roster", got=str(self._key.public))
 
     def deploy(self, deploy: DeployRecord, anchors: Anchors) -> Deployed:
-        """Take the reign of the accepted roster from its confirmed deploy. Raises `Refused`."""
+        """Take the reign of the accepted roster from its confirmed deploy.
+
+        Or what a spend of the Grail NFT after it tells. Raises `Refused`.
+        """
         if self._accepted is None:
             raise Refused("RosterInvalid", "no first roster was accepted yet")
         try:
@@ -128,9 +140,11 @@ class Membership:
             raise Refused("NotConfirmed", f"deploy: {exc}") from exc
         known = self.deployed
         if known is not None:
-            if known.nft.txid != tx.txid:
+            if tx.txid in {known.nft.txid, known.port.txid}:
+                return known
+            if known.port not in [txin.outpoint for txin in tx.inputs]:
                 raise Refused("RosterFixed", "another deploy is on record")
-            return known
+            return self._follow(known, tx, deploy, height, anchors)
         outpoint = self._configuration.network.grail_outpoint
         if tx.inputs[0].outpoint != outpoint:
             raise Refused(
@@ -139,19 +153,44 @@ class Membership:
                 got=str(tx.inputs[0].outpoint),
                 expected=str(outpoint),
             )
-        checked = self._checked(tx, deploy, height, anchors)
-        nft = Contract.parse(self._configuration.zkbtc).nft
-        ports = [index for index, held in enumerate(checked.charms) if nft in held]
-        reigns = checked.record.reigns
-        if len(ports) != 1 or len(reigns) != 1 or reigns[0].roster != self._accepted:
+        checked = self._checked(tx, deploy, self._no_record(), height, anchors)
+        port, reigns = self._port(checked), checked.record.reigns
+        if len(reigns) != 1 or reigns[0].roster != self._accepted:
             raise Refused("RosterInvalid", "deploy: it does not name the accepted roster alone")
-        self._deployed = Deployed(block, OutPoint(tx.txid, ports[0]), checked.record)
+        self._deployed = Deployed(block, port, checked.record, port)
         return self._deployed
 
+    def _follow(
+        self, known: Deployed, tx: Tx, deploy: DeployRecord, height: int, anchors: Anchors
+    ) -> Deployed:
+        """The record after a spend of the Grail NFT that names a successor, k deep."""
+        block, least = deploy.inclusion.block, self._configuration.network.k
+        depth = self._headers.depth(block)
+        if depth < least:
+            raise Refused(
+                "NotConfirmed",
+                f"spend {tx.txid} of the Grail NFT is not deep enough",
+                got=f"{depth} confirmations",
+                expected=f"{least}",
+            )
+        checked = self._checked(tx, deploy, known.record, height, anchors)
+        if checked.record.rosters != known.record.rosters:
+            raise Refused("RosterInvalid", "another roster follows, which this version cannot")
+        self._named = Deployed(block, known.nft, checked.record, self._port(checked))
+        return self._named
+
+    def _port(self, checked: rules.CheckedTx) -> OutPoint:
+        """Where the Grail NFT lies after its transaction. Raises `Refused`."""
+        nft = Contract.parse(self._configuration.zkbtc).nft
+        ports = [index for index, held in enumerate(checked.charms) if nft in held]
+        if len(ports) != 1:
+            raise Refused("RosterInvalid", "record: not one Grail NFT", got=str(len(ports)))
+        return OutPoint(checked.tx.txid, ports[0])
+
     def _checked(
-        self, tx: Tx, deploy: DeployRecord, height: int, anchors: Anchors
+        self, tx: Tx, deploy: DeployRecord, record: Record, height: int, anchors: Anchors
     ) -> rules.CheckedTx:
-        """The deploy as an ancestor would be checked: histories of its inputs, then every rule."""
+        """As an ancestor would be checked: histories of its inputs, then every rule."""
         items: dict[Txid, TxEvidence] = {item.tx.txid: item for item in deploy.evidence}
         bundles = RequestBundles(deploy.bundles, anchors.bundles)
         history = History(items, bundles, anchors)
@@ -167,7 +206,7 @@ class Membership:
                 tx,
                 prevouts,
                 bundles,
-                self._no_record(),
+                record,
                 height,
                 self._configuration.network,
                 confirmed=True,

@@ -5,11 +5,13 @@ from __future__ import annotations
 from grail.charms import rules as spell_rules
 from grail.charms.classify import ROW
 from grail.charms.descriptor import Name
+from grail.charms.record import SUCCESSOR_DELAY, read_state
 from grail.charms.rules import CheckedTx
 from grail.errors import InvalidInput, Refused, SpellIncorrect
 from grail.operators.certificates import Decision, check_decision
 from grail_enclave.case import Case
 from grail_enclave.established import (
+    Announced,
     Deep,
     Fee,
     Free,
@@ -127,6 +129,30 @@ class HeightRule:
                 self.name, "nLockTime", got=str(locktime), expected=f"{max(least, 0)} to {tip}"
             )
         return Timely()
+
+
+class NamingRule:
+    """Step 15, for the spell that names a successor: everybody has the whole delay to leave."""
+
+    name, step, threats, stages = "RosterInvalid", 15, ("Z26", "R13"), FIRST
+
+    def check(self, case: Case) -> Announced:
+        """The height that the new state names is the whole delay above the next block's."""
+        checked, known = case.got(CheckedTx), case.anchors.record.reigns
+        least = case.anchors.next_height + SUCCESSOR_DELAY
+        if checked.record.rosters != case.anchors.record.rosters or checked.record.reigns == known:
+            return Announced()
+        for charms in checked.charms:
+            if checked.record.zkbtc.nft in charms:
+                _, _, stated = read_state(charms[checked.record.zkbtc.nft])
+                if stated < least:
+                    raise Refused(
+                        self.name,
+                        "the height from which the successor counts",
+                        got=str(stated),
+                        expected=f"{least} or above",
+                    )
+        return Announced()
 
 
 class RecoveryRule:

@@ -17,6 +17,7 @@ from functools import cached_property
 from grail import codec
 from grail.bitcoin.network import Chain, Network
 from grail.bitcoin.spv import Header, PinnedHeader
+from grail.charms.record import NO_SUCCESSOR
 from grail.charms.rules import RULES as SPELL_RULES
 from grail.crypto.schnorr import tagged_hash
 from grail.errors import DecodeError, InvalidInput, NotCanonical
@@ -46,6 +47,7 @@ SIGNING_RULES = (
     "OutputForbidden",
     "FeeOutOfRange",
     "HeightStale",
+    "RosterInvalid",
     "RecoveryNear",
     "OutpointTaken",
     "NotDecided",
@@ -67,7 +69,8 @@ class Configuration:
     `recovery_margin` is blocks before an escrow's owner may take it back; `max_ancestors` and
     `max_unconfirmed` bound what a request may lean on; `header_lag` is how many blocks of work an
     operator may be behind a decision's best header. `single_party` tells whether keys of a setup
-    with one contributor are taken: in a devnet only.
+    with one contributor are taken: in a devnet only. `successor` is GID(K') of the one contract that
+    these operators let zkBTC name as its successor, or zeros: they sign no other naming.
     """
 
     network: Network
@@ -84,6 +87,7 @@ class Configuration:
     header_lag: int = 2
     void_depth: int = 1
     single_party: bool = False
+    successor: bytes = NO_SUCCESSOR
     rules: tuple[str, ...] = SIGNING_RULES
 
     def __post_init__(self) -> None:
@@ -98,6 +102,10 @@ class Configuration:
             )
         if len(self.zkbtc_vk) != 32:
             raise InvalidInput(f"configuration: vk of {len(self.zkbtc_vk)} bytes, expected 32")
+        if len(self.successor) != 32:
+            raise InvalidInput(
+                f"configuration: successor of {len(self.successor)} bytes, expected 32"
+            )
         if not 1 <= self.min_fee_rate <= self.max_fee_rate:
             raise InvalidInput("configuration: fee rates, expected 1 <= least <= most")
         if self.max_fee <= 0 or self.recovery_margin < 1 or self.void_depth < 1:
@@ -145,6 +153,7 @@ class Configuration:
             "zkbtc_vk": self.zkbtc_vk.hex(),
             **{name: getattr(self, name) for name in _NUMBERS},
             "single_party": self.single_party,
+            "successor": self.successor.hex(),
             "rules": list(self.rules),
         }
 
@@ -217,6 +226,7 @@ def _from_map(value: object) -> Configuration:
         pinned=header,
         zkbtc_vk=top.hexadecimal("zkbtc_vk"),
         single_party=top.flag("single_party"),
+        successor=top.hexadecimal("successor"),
         rules=tuple(rules),
         **numbers,
     )

@@ -45,6 +45,7 @@ CHANGES = {
     "header_lag": 3,
     "void_depth": 2,
     "single_party": True,
+    "successor": bytes([7]) * 32,
     "rules": SIGNING_RULES[1:],
 }
 
