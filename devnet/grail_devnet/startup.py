@@ -180,6 +180,7 @@ class Started:
                 "node": {"url": node.url, "cookie": str(node.cookie)},
                 "configuration": configuration,
                 "peers": peers,
+                "journal": str(self.folder.journal(name)),
             }
             write_private(host, json.dumps(body, indent=1).encode())
             enclave = python("grail_enclave", "--socket", str(socket), "--config", configuration)

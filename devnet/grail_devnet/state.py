@@ -71,6 +71,10 @@ class StateFolder:
         """The configuration of an operator's host, which holds the token."""
         return self.path / "hosts" / f"{operator}.json"
 
+    def journal(self, operator: str) -> Path:
+        """Where an operator's host keeps what it has to finish."""
+        return self.path / "hosts" / operator
+
     @property
     def requests(self) -> Path:
         """What other processes ask of the manager, a file each."""

@@ -24,6 +24,7 @@ from grail_host.conflicts import Conflicts
 from grail_host.deadline import Deadline
 from grail_host.finisher import Finisher
 from grail_host.follower import Follower
+from grail_host.journal import Journal
 from grail_host.keeper import Keeper
 from grail_host.link import Link
 from grail_host.prechecks import Prechecks
@@ -55,12 +56,14 @@ def build(settings: Settings) -> Starlette:
         [Host(peer.url, peer.token) for peer in settings.peers],
         patience=settings.finish_after,
         keeper=keeper,
+        journal=Journal(Path(settings.journal)) if settings.journal else None,
     )
     quota = Quota(settings.requests, settings.megabytes * 1_000_000)
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         tasks = [asyncio.create_task(each.run()) for each in (follower, conflicts, keeper)]
+        finisher.resume()
         try:
             yield
         finally:

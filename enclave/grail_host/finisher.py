@@ -2,7 +2,8 @@
 
 A user, or a coordinator, may collect twelve signatures and keep them until the price suits, or die
 on the way. Whatever this host's enclave has signed is therefore looked at again after a while; when
-its guarded outputs are still unspent, the host asks the other operators itself and publishes.
+its guarded outputs are still unspent, the host asks the other operators itself and publishes. A
+host that was killed meanwhile finds what it waited for in its journal.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from grail.operators.messages import Family, Scope
 from grail.operators.signing_job import SigningJob
 from grail.operators.transport import Host, HttpTransport, Transport
 from grail.types import XOnlyKey
+from grail_host.journal import Journal
 from grail_host.keeper import Keeper
 from grail_host.link import Link
 
@@ -55,6 +57,7 @@ class Finisher:
         patience: float,
         connect: Connect = HttpTransport,
         keeper: Keeper | None = None,
+        journal: Journal | None = None,
     ) -> None:
         self._node = node
         self._link = link
@@ -63,6 +66,7 @@ class Finisher:
         self._patience = patience
         self._connect = connect
         self._keeper = keeper
+        self._journal = journal
         self._pending: dict[Family, asyncio.Task[None]] = {}
 
     def decided(self, frame: Frame) -> None:
@@ -74,9 +78,16 @@ class Finisher:
         if not self._peers or len(self._pending) >= MAX_PENDING:
             return
         if family not in self._pending:
-            task = asyncio.create_task(self._watch(frame))
+            if self._journal is not None:
+                self._journal.keep(family, frame)
+            task = asyncio.create_task(self._watch(family, frame))
             self._pending[family] = task
             task.add_done_callback(lambda _: self._pending.pop(family, None))
+
+    def resume(self) -> None:
+        """Go on with what an earlier process of this host was killed over."""
+        for frame in self._journal.frames() if self._journal is not None else ():
+            self.decided(frame)
 
     async def aclose(self) -> None:
         """Forget what is pending."""
@@ -85,8 +96,13 @@ class Finisher:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _watch(self, frame: Frame) -> None:
+    async def _watch(self, family: Family, frame: Frame) -> None:
         """Wait, by chance longer than the other hosts, and see whether anything is left to do."""
+        await self._tried(frame)
+        if self._journal is not None:
+            self._journal.drop(family)
+
+    async def _tried(self, frame: Frame) -> None:
         for attempt in range(TRIES):
             wait = self._patience * 2.0**attempt
             await asyncio.sleep(wait + random.SystemRandom().uniform(0, wait))

@@ -36,8 +36,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The host's configuration file: JSON, these names and no others.
 
     `configuration` is the path of the enclave's own configuration. `peers` are all operators' hosts
-    in any order, this one may be among them. `requests` and `megabytes` are what one requester may
-    send in a minute; `finish_after` is in seconds.
+    in any order, this one may be among them. `journal` is the host's own folder, for what it has to
+    finish after it was killed; without one it forgets. `requests` and `megabytes` are what one
+    requester may send in a minute; `finish_after` is in seconds.
     """
 
     socket: str
@@ -49,6 +50,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     requests: int = 6_000
     megabytes: int = 2_000
     finish_after: float = 5.0
+    journal: str = ""
 
     def __repr__(self) -> str:
         return f"Settings(port={self.port}, socket={self.socket!r}, token=<secret>)"

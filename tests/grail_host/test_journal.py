@@ -1,0 +1,113 @@
+"""What a host has to finish is on its disk: killed and started again, it goes on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+
+import pytest
+from enclave_world import World, sign, vote
+
+from grail.errors import Unavailable
+from grail.operators import frames
+from grail.operators.frames import Frame
+from grail.operators.messages import Vote
+from grail.operators.transport import Host, MemoryTransport, Transport
+from grail_enclave.enclave import Enclave
+from grail_host import journal as journals
+from grail_host.finisher import Finisher
+from grail_host.journal import Journal
+
+
+class InMemory(MemoryTransport):
+    """The in-memory transport as a context, as the finisher opens one."""
+
+    async def __aenter__(self) -> Transport:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        return None
+
+
+def peers(enclaves: Sequence[Enclave], hosts: Sequence[Host]) -> InMemory:
+    def peer(enclave: Enclave) -> Callable[[bytes], Awaitable[bytes]]:
+        async def answer(raw: bytes) -> bytes:
+            return enclave.answer(raw)
+
+        return answer
+
+    return InMemory([peer(enclaves[int(host.url.rpartition("/")[2])]) for host in hosts])
+
+
+def decided(world: World) -> tuple[Frame, list[Enclave], str]:
+    """A sign frame that twelve enclaves answered, whose signatures nobody published."""
+    built = world.peg_in(*world.paid())
+    request, enclaves = world.request(built), world.enclaves()
+    votes = [vote(enclave, request) for enclave in enclaves]
+    for enclave in enclaves[:12]:
+        assert sign(enclave, request, votes).refusal is None
+    certificate = [Vote.parse(reply.unwrap()) for reply in votes[:12]]
+    return frames.sign_frame(certificate, request.serialize()), enclaves, str(built.tx.txid)
+
+
+def test_S17_a_host_that_was_killed_finishes_what_it_waited_for(host, world, tmp_path):
+    frame, enclaves, txid = decided(world)
+    hosts = tuple(Host(f"http://peer/{i}", "") for i in range(16))
+
+    async def main() -> None:
+        async with host() as running:
+
+            def finisher(patience: float) -> Finisher:
+                return Finisher(
+                    running.conflicts._node,
+                    running.link,
+                    world.network,
+                    hosts,
+                    patience=patience,
+                    connect=lambda given: peers(enclaves, given),
+                    journal=Journal(tmp_path / "journal"),
+                )
+
+            killed = finisher(60)
+            killed.decided(frame)
+            await asyncio.sleep(0)
+            await killed.aclose()  # no more than a kill does: nothing is finished, nothing written
+            assert txid not in running.node.mempool
+            again = finisher(0.01)
+            again.resume()
+            async with asyncio.timeout(30):
+                await asyncio.gather(*again._pending.values())
+            assert txid in running.node.mempool
+            assert Journal(tmp_path / "journal").frames() == []
+
+    asyncio.run(main())
+
+
+def test_damaged_files_are_dropped_and_a_full_disk_hinders_nobody(world, tmp_path, monkeypatch):
+    frame, _, _ = decided(world)
+    family = frames.read_sign(frame.body)[0][0].family
+    journal = Journal(tmp_path)
+    journal.keep(family, frame)
+    (tmp_path / ("0" * 64)).write_bytes(frame.raw)  # another's name
+    (tmp_path / "junk").write_bytes(b"\x80")
+    assert journal.frames() == [frame]
+    assert [path.name for path in tmp_path.iterdir()] == [family.hex()]
+    journal.drop(family)
+    journal.drop(family)
+
+    def full(_path: Path, _data: bytes) -> None:
+        raise Unavailable("no room")
+
+    monkeypatch.setattr(journals, "write_private", full)
+    journal.keep(family, frame)
+    assert journal.frames() == []
+
+
+@pytest.mark.parametrize("mode", [0o755, 0o770])
+def test_D8_a_journal_others_can_enter_is_refused(mode, tmp_path):
+    folder = tmp_path / "open"
+    folder.mkdir()
+    folder.chmod(mode)
+    with pytest.raises(ValueError, match="expected 0700"):
+        Journal(folder)
