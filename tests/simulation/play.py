@@ -1,0 +1,321 @@
+"""Plays one schedule to its end: the storm, then calm, then fresh requests for what was contested.
+
+Virtual time makes hours of it take a fraction of a second. Whatever breaks an invariant comes out
+as `Unsafe`; whoever waits for ever is a broken I11.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from random import Random
+
+import anyio
+from enclave_world import KEYS
+from simulation import schedule as kinds
+from simulation.book import LETTERS, book
+from simulation.client import DEAD, LIMITS, REFUSED, SIGNED, TAKEN, VANISHED, Client
+from simulation.ground import Ground
+from simulation.market import market
+from simulation.monitor import Monitor, Unsafe
+from simulation.network import Network
+from simulation.remembered import remembered
+from simulation.schedule import N, QUORUM, STORM, Event, Schedule
+from simulation.station import Instance, Station, job_of
+from simulator import simulated
+
+from grail.errors import GrailError, QuorumNotReached
+from grail.operators.asking import Operators
+from grail.operators.certificates import check_decision
+from grail.operators.client import gather_signatures
+from grail.operators.frames import Frame, Reply, read_sign
+from grail.operators.messages import Family, Scope
+from grail.operators.recovery import recover
+from grail.types import Txid
+
+LIMIT = 3_600.0
+"""Virtual seconds within which everybody must have an answer."""
+CALM = 30.0
+"""Virtual seconds after the storm before fresh requests come: recoveries end in it."""
+
+
+@dataclass
+class Outcome:
+    """How a schedule ended: virtual seconds, users, and what was counted."""
+
+    seconds: float
+    clients: tuple[Client, ...]
+    counts: Counter[str]
+
+
+@dataclass
+class Play:
+    """One schedule on its stage."""
+
+    schedule: Schedule
+    ground: Ground = field(default_factory=Ground)
+    monitor: Monitor = field(init=False)
+    stations: list[Station] = field(init=False)
+    clients: list[Client] = field(default_factory=list)
+    recovering: set[int] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        seed, sick = self.schedule.seed, self.schedule.sick
+        self.monitor = Monitor(self.ground)
+        self.stations = [
+            Station(n, self.ground, self.monitor, Random(f"{seed}/station {n}"), sick.get(n, ""))
+            for n in range(N)
+        ]
+        self.scope = Scope(
+            market().world.network.id,
+            market().world.deploy.outpoint(0),
+            market().world.configuration.digest,
+            tuple(key.public for key in KEYS),
+            QUORUM,
+        )
+
+    async def run(self) -> float:
+        """The whole schedule; virtual seconds come back."""
+        first = [self._client(n, ask) for n, ask in enumerate(self.schedule.asks)]
+        await self._all([*(c.run for c in first), self._weather], "storm")
+        await self._all([partial(self._left, txid) for txid in self._unfinished()], "calm")
+        fresh = [
+            self._client(100 + n, kinds.Ask(name)) for n, name in enumerate(self._fresh())
+        ]
+        await self._all([c.run for c in fresh], "calm")
+        for client in fresh:
+            self._not_locked(client)
+        for client in self.clients:
+            self._judge(client)
+        self._mine(Event(0, kinds.BLOCK))
+        return asyncio.get_running_loop().time()
+
+    def _client(self, number: int, ask: kinds.Ask) -> Client:
+        schedule, name = self.schedule, f"user {number}"
+        client = Client(
+            book()[ask.entry],
+            self.scope,
+            Network(self.stations, schedule, name),
+            self.ground,
+            self.monitor,
+            Random(f"{schedule.seed}/{name}"),
+            ask.start,
+            ask.vanishes,
+            ask.again,
+        )
+        self.clients.append(client)
+        return client
+
+    async def _all(self, runs: list[Callable[[], Awaitable[None]]], when: str) -> None:
+        """Run these together, within the limit."""
+        try:
+            with anyio.fail_after(LIMIT):
+                async with anyio.create_task_group() as group:
+                    for run in runs:
+                        group.start_soon(run)
+        except TimeoutError as exc:
+            waiting = [c.entry.name for c in self.clients if c.outcome == "running"]
+            waiting += [f"operator {n}" for n in sorted(self.recovering)]
+            raise Unsafe(f"I11: {', '.join(waiting)} still wait in the {when}") from exc
+
+    def _unfinished(self) -> list[Txid]:
+        """What somebody signed and nobody has finished; of a family the one that pays most."""
+        best: dict[Family, Txid] = {}
+        for txid in self.monitor.sign_frames:
+            entry, other = self.monitor.entries[txid], best.get(self.monitor.entries[txid].family)
+            if other is None or entry.built.fee > self.monitor.entries[other].built.fee:
+                best[entry.family] = txid
+        return [txid for txid in best.values() if txid not in self.monitor.finished]
+
+    async def _left(self, txid: Txid) -> None:
+        """Finish what was decided and left, as the hosts of those that signed it do (S17)."""
+        votes, body = read_sign(self.monitor.sign_frames[txid].body)
+        job = job_of(body)
+        decision = check_decision(self.scope, votes, job.proposal)
+        network, chance = Network(self.stations, self.schedule, f"finisher {txid}"), Random(0)
+        while not self.monitor.dead(job.proposal, self.ground.chain.blocks[-1].header.hash):
+            operators = Operators(self.scope, network, LIMITS, chance=chance)
+            try:
+                tx = job.finalised(await gather_signatures(operators, job, decision))
+            except QuorumNotReached as exc:
+                if exc.rule in {"InputSpent", "OutpointTaken"}:
+                    return
+                await operators.pause(4)
+            else:
+                self.monitor.complete(tx)
+                self.ground.publish(tx)
+                return
+
+    # What goes wrong, and the chain.
+
+    async def _weather(self) -> None:
+        acts: dict[str, Callable[[Event], None]] = {
+            kinds.PARTITION: self._partition,
+            kinds.BLOCK: self._mine,
+            kinds.CONFLICT: self._conflict,
+            kinds.REORG: self._reorg,
+        }
+        async with anyio.create_task_group() as group:
+            for event in self.schedule.events:
+                now = asyncio.get_running_loop().time()
+                await anyio.sleep(max(0.0, event.at - now))
+                self.monitor.counts[event.kind] += 1
+                if event.kind in acts:
+                    acts[event.kind](event)
+                else:
+                    group.start_soon(self._begin, event)
+            now = asyncio.get_running_loop().time()
+            await anyio.sleep(max(0.0, STORM + CALM - now))
+
+    async def _begin(self, event: Event) -> None:
+        """A new instance of an operator; the old one stops, or goes on beside it as a clone."""
+        station = self.stations[event.operator]
+        if event.kind == kinds.RESTART:
+            for instance in station.instances:
+                instance.up = False
+        await anyio.sleep(event.seconds)
+        await self._recover(station, station.start())
+
+    async def _recover(self, station: Station, instance: Instance) -> None:
+        """What a host does until its new instance may vote, or is replaced itself."""
+
+        async def own(frame: Frame) -> Reply:
+            return Reply.parse(station.ask(instance, frame))
+
+        name = f"host {station.operator}/{instance.number}"
+        network, chance = Network(self.stations, self.schedule, name), Random(name)
+        self.recovering.add(station.operator)
+        while instance is station.newest and instance.up:
+            operators = Operators(self.scope, network, LIMITS, chance=chance)
+            try:
+                await recover(own, operators, station.operator)
+            except GrailError as exc:
+                self.monitor.counts[f"recovery: {getattr(exc, 'rule', type(exc).__name__)}"] += 1
+                await anyio.sleep(0.5 + chance.random())
+            else:
+                self.monitor.counts["recovered"] += 1
+                break
+        self.recovering.discard(station.operator)
+
+    def _partition(self, event: Event) -> None:
+        until = asyncio.get_running_loop().time() + event.seconds
+        for operator in event.operators:
+            station = self.stations[operator]
+            station.cut_until = max(station.cut_until, until)
+
+    def _mine(self, _event: Event) -> None:
+        self.ground.mine()
+        self._block()
+
+    def _conflict(self, event: Event) -> None:
+        entry = book()[event.entry]
+        conflict = entry.conflict(event.which)
+        if all(txin.outpoint in self.ground.unspent for txin in conflict.inputs):
+            self.monitor.counts["dead spends"] += 1
+        self.ground.mine(conflict)
+        self._block()
+
+    def _reorg(self, event: Event) -> None:
+        self.ground.reorganise(event.depth, empty=event.empty)
+        self._block()
+
+    def _block(self) -> None:
+        """A new tip: everybody's host looks at it, unless it is cut off."""
+        self.monitor.block()
+        now = asyncio.get_running_loop().time()
+        for station in self.stations:
+            if station.cut_until > now:
+                continue
+            for instance in station.instances:
+                if instance.up and station.sick != kinds.DEAD:
+                    station.look(instance)
+
+    # After the storm.
+
+    def _fresh(self) -> Iterator[str]:
+        """For each contested outpoint an entry that nobody asked for."""
+        asked = {name for client in self.clients for name in client.asked}
+        hurt = {event.entry for event in self.schedule.events}
+        used: set[str] = set()
+        for letter in self.schedule.letters:
+            free = [
+                name
+                for name, letters in LETTERS.items()
+                if letter in letters and name not in asked | hurt | used and "+" not in name
+            ]
+            if free:
+                used.add(free[0])
+                yield min(free, key=lambda name: (len(LETTERS[name]), name))
+
+    def _not_locked(self, client: Client) -> None:
+        """A fresh request was served, or what took its outpoint is alive and complete."""
+        if client.outcome != TAKEN:
+            return
+        winner = Txid.from_hex(client.winner)
+        tip = self.ground.chain.blocks[-1].header.hash
+        proposal = next((p for p in self.monitor.decided.values() if p.txid == winner), None)
+        if proposal is None or self.monitor.dead(proposal, tip):
+            raise Unsafe(f"I11: {client.entry.name}: locked out by what can never confirm")
+        complete = {self.monitor.entries[txid].family for txid in self.monitor.finished}
+        if proposal.family not in complete:
+            raise Unsafe(f"I11: {client.entry.name}: locked out by what nobody can finish")
+
+    def _judge(self, client: Client) -> None:
+        """Every answer is true."""
+        name = client.entry.name
+        if not client.entry.honest:
+            if client.outcome not in {REFUSED, VANISHED}:
+                raise Unsafe(f"I5: hostile {name} ended {client.outcome}")
+            return
+        if client.outcome == SIGNED and client.entry.tx.txid not in self.monitor.finished:
+            if not client.again:
+                raise Unsafe(f"I11: {name}: signed, and not finished")
+        if client.outcome == DEAD:
+            job = client.asked[-1]
+            if not self._ever_dead(job):
+                raise Unsafe(f"I11: {name}: called dead, and no block ever held a conflict")
+        if client.outcome == TAKEN and not client.winner:
+            raise Unsafe(f"I11: {name}: taken by nobody")
+
+    def _ever_dead(self, name: str) -> bool:
+        """Whether some tip held a conflict with the entry, or the entry itself."""
+        entry = book()[name]
+        while entry is not None:
+            spends = {txin.outpoint for txin in entry.tx.inputs}
+            if any(spends & {i.outpoint for i in tx.inputs} for tx in self.ground.ever.values()):
+                return True
+            entry = entry.parent  # type: ignore[assignment]
+        return False
+
+
+@contextmanager
+def _named(schedule: Schedule) -> Iterator[None]:
+    """What a task group wraps comes out as the first thing that went wrong."""
+    try:
+        yield
+    except BaseExceptionGroup as exc:
+        raise _first(exc) from exc
+
+
+def _first(exc: BaseException) -> BaseException:
+    found: list[BaseException] = []
+    queue = [exc]
+    while queue:
+        each = queue.pop(0)
+        if isinstance(each, BaseExceptionGroup):
+            queue += each.exceptions
+        else:
+            found.append(each)
+    return next((each for each in found if isinstance(each, AssertionError)), found[0])
+
+
+def play(schedule: Schedule) -> Outcome:
+    """Play a schedule. Raises `Unsafe` when an invariant breaks."""
+    with remembered(), _named(schedule):
+        stage = Play(schedule)
+        seconds = simulated(stage.run)
+    return Outcome(seconds, tuple(stage.clients), stage.monitor.counts)
