@@ -76,15 +76,19 @@ class MadePool:
         """The same pool after its first swaps alone."""
         if count == len(self.swaps):
             return self
-        world = World.__new__(World)
-        world.__dict__.update(self.world.__dict__)
         last = self.world.chain.find(self.swaps[count - 1].txid)
         height = self.world.chain.start + self.world.chain.blocks.index(last)
-        world.chain = self.world.chain.fork(height)
-        world.transactions = {tx.txid: tx for block in world.chain.blocks for tx in block.txs}
-        other = MadePool(world, self.token, self.pool)
+        other = self.on(self.world.chain.fork(height))
         assert len(other.swaps) == count, "a part of a block: choose a multiple of 20"
         return other
+
+    def on(self, chain: MadeChain) -> MadePool:
+        """The same pool as another chain tells of it."""
+        world = World.__new__(World)
+        world.__dict__.update(self.world.__dict__)
+        world.chain = chain
+        world.transactions = {tx.txid: tx for block in chain.blocks for tx in block.txs}
+        return MadePool(world, self.token, self.pool)
 
     # ---- what is where
 
