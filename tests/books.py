@@ -15,7 +15,9 @@ from typing import Any
 import cbor2
 
 from grail.bitcoin.node import NodeSync
-from grail.connection.connection import Connection, connect
+from grail.connection.connection import Connection
+from grail.types import OutPoint
+from grail.wallet.ledger import Ledger
 
 App = tuple[str, bytes, bytes]
 Outpoint = tuple[str, int]
@@ -60,12 +62,20 @@ class Books:
         return sum(held.sats for held in mine if not held.charms)
 
 
+_BLOCKS: dict[str, list[dict[str, Any]]] = {}
+"""What blocks hold, by hash: a block does not change."""
+
+
 def read(node: NodeSync, *, mempool: bool = False) -> Books:
     """The books of a node's best chain, with `mempool` those of the next block that would be."""
     books = Books()
-    for height in range(node.getblockcount() + 1):
-        block = node.call("getblock", node.call("getblockhash", height), 2)
-        for tx in block["tx"]:
+    heights = [[height] for height in range(node.getblockcount() + 1)]
+    hashes = node.batch("getblockhash", heights)
+    unread = [[block, 2] for block in hashes if block not in _BLOCKS]
+    for found in node.batch("getblock", unread):
+        _BLOCKS[found["hash"]] = found["tx"]
+    for block in hashes:
+        for tx in _BLOCKS[block]:
             _enter(books, tx)
     if mempool:
         waiting = {
@@ -124,8 +134,7 @@ def _pushed(push: bytes) -> bytes:
 def check_books(net: Connection, burned: int = 0) -> Books:
     """Vault and units, and every coin of every wallet here, by the plain books and by the SDK.
 
-    `burned` is how many units of zkBTC were destroyed on purpose. A second connection that starts
-    anew must see what this one followed. Raises `AssertionError` naming what differs.
+    `burned` is how many units of zkBTC were destroyed on purpose. A ledger that starts anew must see what this one followed. Raises `AssertionError` naming what differs.
     """
     session = net.session
     net.portal.call(session.refresh)
@@ -139,34 +148,39 @@ def check_books(net: Connection, burned: int = 0) -> Books:
     units = books.units(zkbtc)
     assert books.burned[zkbtc] == burned, f"{books.burned[zkbtc]} units burned, told {burned}"
     assert vault == units + burned, f"vault {vault} sats, {units} units and {burned} burned"
-    with connect(session.file, progress=False) as fresh:
-        theirs = fresh.session.ledger
-        assert theirs.state_hash() == session.ledger.state_hash(), "a fresh scan sees other charms"
-        for wallet in net.wallets():
-            mine = session.ledger.coins(wallet.script)
-            assert mine == theirs.coins(wallet.script), f"{wallet.name}: a fresh scan differs"
-            confirmed = {
-                (str(coin.outpoint.txid), coin.outpoint.vout): (
-                    coin.sats,
-                    {app.to_cbor(): data for app, data in coin.charms.items()},
-                )
-                for coin in mine
-                if coin.height is not None
-            }
-            script = wallet.script.hex()
-            listed = {
-                at: (held.sats, held.charms)
-                for at, held in books.coins.items()
-                if held.script == script
-            }
-            unspent = {at for at in listed if session.ledger.spender(_outpoint(at)) is None}
-            assert confirmed == {at: listed[at] for at in unspent}, f"{wallet.name}: coins differ"
+    theirs = net.portal.call(_scanned, net)
+    assert theirs.state_hash() == session.ledger.state_hash(), "a fresh scan sees other charms"
+    for wallet in net.wallets():
+        mine = session.ledger.coins(wallet.script)
+        assert mine == theirs.coins(wallet.script), f"{wallet.name}: a fresh scan differs"
+        confirmed = {
+            (str(coin.outpoint.txid), coin.outpoint.vout): (
+                coin.sats,
+                {app.to_cbor(): data for app, data in coin.charms.items()},
+            )
+            for coin in mine
+            if coin.height is not None
+        }
+        script = wallet.script.hex()
+        listed = {
+            at: (held.sats, held.charms)
+            for at, held in books.coins.items()
+            if held.script == script
+        }
+        unspent = {at for at in listed if session.ledger.spender(_outpoint(at)) is None}
+        assert confirmed == {at: listed[at] for at in unspent}, f"{wallet.name}: coins differ"
     return books
 
 
-def _outpoint(at: Outpoint) -> Any:
-    from grail.types import OutPoint
+async def _scanned(net: Connection) -> Ledger:
+    """A ledger that reads the whole chain now."""
+    mine = net.session.ledger
+    fresh = Ledger(mine.node, mine.network, net.session.zkbtc, mine.bundles.values())
+    await fresh.follow()
+    return fresh
 
+
+def _outpoint(at: Outpoint) -> OutPoint:
     return OutPoint.from_text(f"{at[0]}:{at[1]}")
 
 

@@ -24,7 +24,7 @@ MAX_FILE = 4_500_000
 """A signing request of the largest size, and the transaction."""
 
 GIVEN_UP = 1_008
-"""Blocks after which what came into no block is kept no longer."""
+"""Blocks after which what came into no block, lost or dropped, is kept no longer: a week."""
 
 
 @dataclass(frozen=True)
@@ -96,12 +96,8 @@ class Outbox:
             txid = sent.tx.txid
             if ledger.confirmations(txid) >= depth or ledger.height > sent.height + GIVEN_UP:
                 self.drop(txid)
-            elif not ledger.seen(txid):
-                found = self.fate(ledger, txid)
-                if found.by is None:
-                    missing[txid] = sent.tx
-                elif ledger.confirmations(found.by) >= depth:
-                    self.drop(txid)
+            elif not ledger.seen(txid) and self.fate(ledger, txid).by is None:
+                missing[txid] = sent.tx  # (one that is lost stays: its owner is yet to be told)
         taken = False
         for txid, tx in parents_first(missing).items():
             try:

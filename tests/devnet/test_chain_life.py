@@ -1,0 +1,299 @@
+"""Life with a real chain: reorgs, transactions that vanish, long chains, fees, a node that is down.
+
+One network of sixteen operators of its own, since blocks are undone here. After each scenario
+`check_books` compares vault, units, every coin of every wallet and a fresh scan: nothing is lost.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+from books import check_books, read
+
+from grail.bitcoin.tx import Tx, TxIn
+from grail.charms.app import App, Contract
+from grail.connection.connection import Connection, Wallet, connect
+from grail.connection.fate import CONFIRMED, LOST, OVERTAKEN, WAITING
+from grail.connection.swap import SwapReceipt, pool_port
+from grail.draft.draft import CARRIER, Draft, Purse
+from grail.errors import (
+    ChainFull,
+    GrailError,
+    Superseded,
+)
+from grail.exchange.pool import draft_move, swapping
+from grail.types import TxOut
+from grail.wallet.coins import Coin
+from grail_devnet.devnet import Devnet
+
+pytestmark = pytest.mark.devnet
+
+LINKS = 10
+"""The length of the chain of which each link is evicted."""
+
+NODE_SECONDS = 60.0
+"""For hosts to find what a restarted node lacks; they look every few seconds."""
+
+
+@dataclass
+class Life:
+    """A network, three users, and a pool of zkBTC and TOK."""
+
+    devnet: Devnet
+    net: Connection
+    alice: Wallet
+    bob: Wallet
+    token: App
+    pool: Contract
+
+    @property
+    def k(self) -> int:
+        """Blocks until a deposit counts."""
+        return self.net.session.network.k
+
+    def swap(self, wallet: Wallet | None = None, amount: int = 1_000) -> SwapReceipt:
+        """One user's swap, whatever it gives."""
+        return (wallet or self.bob).swap(self.pool, self.net.zkbtc, amount, least=1)
+
+    def reserve(self) -> int:
+        """The pool's zkBTC now, unconfirmed swaps counted."""
+        return self.net.pool(self.pool).reserves[self.net.zkbtc]
+
+    def undo(self, depth: int) -> None:
+        """Take blocks off the node's chain; what they held waits in its mempool again."""
+        node = self.devnet.node
+        node.invalidateblock(node.getblockhash(node.getblockcount() - depth + 1))
+
+    def mine_only(self, *txs: Tx) -> None:
+        """A block with these transactions and no other."""
+        script = self.alice.script.hex()
+        raws = [tx.serialize().hex() for tx in txs]
+        self.devnet.node.call("generateblock", f"raw({script})", raws)
+
+    def branch(self, blocks: int) -> None:
+        """Mine a branch, with another reward than the one that was undone."""
+        self.devnet.node.generatetodescriptor(blocks, self.alice.script)
+
+    def pays_itself(self, wallet: Wallet, coin: Coin, fee: int) -> Tx:
+        """All of a coin, less a fee, to its owner: what conflicts with whatever spends the coin."""
+        out = TxOut(coin.sats - fee, wallet.script)
+        tx = Tx(2, (TxIn(coin.outpoint),), (out,))
+        return wallet.inner.account.sign(tx, [coin.output], 0)
+
+    def coin_of(self, wallet: Wallet, *, charmed: bool = False) -> Coin:
+        """A confirmed coin of a wallet."""
+        self.net.portal.call(self.net.session.refresh)
+        coins = self.net.session.ledger.coins(wallet.script)
+        return next(c for c in coins if c.height is not None and bool(c.charms) == charmed)
+
+
+@pytest.fixture(scope="module")
+def life() -> Iterator[Life]:
+    with Devnet(progress=lambda _: None) as devnet, connect(devnet.file, progress=False) as net:
+        alice, bob = net.wallet("alice"), net.wallet("bob")
+        net.faucet(alice, 30_000_000)
+        net.faucet(bob, 5_000_000)
+        deposit = alice.deposit(12_000_000)
+        net.mine(net.session.network.k)
+        alice.peg_in(deposit)
+        token = alice.issue(10**12, "TOK").token
+        net.mine()
+        pool = alice.create_pool(net.zkbtc, 5_000_000, token, 10**11, name="POOL").pool
+        net.mine()
+        alice.transfer(net.zkbtc, 2_000_000, bob)
+        net.mine()
+        yield Life(devnet, net, alice, bob, token, pool)
+
+
+def test_S12_C19_reorgs_of_every_depth_to_k_undo_and_bring_back_everything(life: Life) -> None:
+    """Deposits, mints, swaps and peg-outs in the blocks that are undone; operators follow."""
+    waiting = [life.alice.deposit(60_000 + i) for i in range(3)]
+    life.net.mine(life.k)
+    receipts = []
+    for depth in range(1, life.k + 1):
+        if depth % 2:
+            receipts.append(life.alice.peg_in(waiting.pop()))
+            life.alice.deposit(70_000 + depth)
+        else:
+            receipts.append(life.alice.peg_out(20_000 + depth))
+        receipts.append(life.swap(amount=1_000 + depth))
+        life.net.mine()
+        before = life.net.session.ledger.state_hash()
+        reserve = life.reserve()
+        life.undo(depth)
+        check_books(life.net)
+        assert life.net.session.ledger.state_hash() != before
+        assert life.reserve() == reserve  # what was undone waits, and counts as unconfirmed
+        life.branch(depth + 1)
+        check_books(life.net)
+        assert life.reserve() == reserve
+        assert {life.net.fate(receipt).state for receipt in receipts} == {CONFIRMED}
+    assert life.swap(amount=999).signers == 12
+    life.net.mine()
+    check_books(life.net)
+    assert not life.net.lost()
+
+
+def test_S12_a_branch_k_and_1_deep_without_the_deposit_takes_mint_and_all_along(life: Life) -> None:
+    """The deposit is spent elsewhere in the new branch: its mint and what hung on it are gone."""
+    dora = life.net.wallet("dora")
+    life.net.faucet(dora, 500_000)
+    coin = life.coin_of(dora)
+    deposit = dora.deposit(300_000)
+    life.net.mine(life.k)
+    minted = dora.peg_in(deposit)
+    life.net.mine()
+    swapped = dora.swap(life.pool, life.net.zkbtc, 10_000)
+    paid_out = dora.peg_out(50_000)
+    later = life.swap(amount=1_500)  # built on dora's swap: it cannot stay without it
+    honest = life.coin_of(life.alice)
+    life.undo(life.k + 1)
+    thief = life.pays_itself(dora, coin, 60_000)
+    life.mine_only(thief)
+    life.branch(life.k + 2)
+    books = check_books(life.net)
+    assert books.of(dora.script.hex())[0] == coin.sats - 60_000
+    for receipt in (minted, swapped, paid_out, later):
+        fate = life.net.fate(receipt)
+        assert (fate.state, fate.by) == (LOST, thief.txid), receipt.what
+        with pytest.raises(Superseded, match="can no longer confirm") as caught:
+            life.net.wait(receipt)
+        assert caught.value.winner == str(thief.txid)
+    told = {fate.txid for fate in life.net.lost()}
+    assert {r.txid for r in (minted, swapped, paid_out, later)} <= told
+    assert honest.sats  # untouched by all this
+    assert life.swap(amount=1_501).signers == 12
+    life.net.mine()
+    check_books(life.net)
+
+
+def test_S23_a_swapper_who_double_spends_his_own_input_stalls_the_pool_for_one_block(
+    life: Life,
+) -> None:
+    call, session = life.net.portal.call, life.net.session
+    mallory = life.net.wallet("mallory")
+    life.net.faucet(mallory, 100_000)
+    life.alice.transfer(life.net.zkbtc, 10_000, mallory)
+    life.net.mine()
+    call(session.refresh)
+    port = pool_port(session, life.pool)
+    purse = Purse(session.usable(mallory.script), mallory.script, session.rate)
+    move = swapping(port, life.net.zkbtc, 2_000)
+    built = draft_move(session.context(), session.apps.pool, port, purse, move).prove()
+    request = call(session.request, built, mallory.inner.account)
+    coin = next(c for c in purse.coins if not c.charms)
+    elsewhere = life.pays_itself(mallory, coin, 20_000)
+    decided = call(session.sign, request)  # twelve signatures, in his pocket
+    assert len(decided.signatures) == 12
+    call(session.node.sendrawtransaction, elsewhere.serialize())
+    height = life.net.mine()
+    swapped = life.swap(amount=1_700)
+    assert swapped.signers == 12
+    assert life.net.height == height  # that one block was enough
+    life.net.mine()
+    assert life.net.fate(swapped).state == CONFIRMED
+    with pytest.raises(GrailError):
+        call(session.publish, decided.tx)
+    check_books(life.net)
+
+
+def test_the_pool_takes_uses_up_to_its_limit_and_goes_on_after_a_block(life: Life) -> None:
+    most = life.net.session.configuration.max_unconfirmed + 1
+    life.net.mine()
+    for number in range(most):
+        life.swap(amount=1_100 + number)
+    node = life.devnet.node
+    assert len(node.getrawmempool()) == most
+    assert max(node.getmempoolentry(t).ancestors for t in node.getrawmempool()) == most
+    published = len(life.net.receipts)
+    with pytest.raises(ChainFull, match=f"{most} unconfirmed transactions hang together") as caught:
+        life.swap(amount=1_200)
+    assert "mine()" in caught.value.hint
+    assert len(life.net.receipts) == published  # nobody was asked
+    assert not list(life.net.session.unfinished)
+
+    # who has patience waits for the block
+    timer = threading.Timer(1.0, node.generatetodescriptor, (1, life.alice.script))
+    timer.start()
+    patient = life.bob.swap(life.pool, life.net.zkbtc, 1_201, least=1, patience=60)
+    timer.join()
+    assert (
+        life.net.session.ledger.unconfirmed_ancestors(
+            life.net.portal.call(life.net.session.ledger.transaction, patient.txid)
+        )
+        == set()
+    )
+    life.net.mine()
+    check_books(life.net)
+
+
+@pytest.fixture(scope="module")
+def holders(life: Life) -> list[Wallet]:
+    """Users with one confirmed coin of sats and one of zkBTC each: links that hang on the pool alone."""
+    found = [life.net.wallet(f"link-{number}") for number in range(LINKS)]
+
+    async def endow() -> None:
+        session = life.net.session
+        await session.refresh()
+        purse = session.purse(life.alice.script)
+        token = life.net.zkbtc
+        draft = Draft(session.context())
+        draft.spend(*(c for c in purse.coins if c.charms and token in c.charms))
+        for holder in found:
+            draft.pay(holder.script, CARRIER, {token: 100_000})
+        draft.keep_rest(life.alice.script, CARRIER)
+        for holder in found:
+            draft.pay(holder.script, 600_000)
+        draft.fund(purse)
+        await session.complete("gifts", draft.assemble(), life.alice.inner.account)
+
+    life.net.portal.call(endow)
+    life.net.mine()
+    return found
+
+
+def test_G11_each_link_of_a_chain_is_evicted_and_the_pool_goes_on(
+    life: Life, holders: list[Wallet]
+) -> None:
+    """Its user replaces a link by a payment to himself: the link and all that hangs on it go."""
+    node = life.devnet.node
+    key = bytes(life.pool)[:32], bytes(life.pool)[32:]
+    coins = [life.coin_of(holder) for holder in holders]
+    reserves = [life.reserve()]
+    links: list[SwapReceipt] = []
+
+    def link(number: int) -> None:
+        links.append(life.swap(holders[number], amount=2_000 + number))
+        reserves.append(life.reserve())
+
+    def evict(number: int) -> None:
+        """Replace a link in the mempool, then confirm that alone, and use the pool again."""
+        fee = sum(receipt.fee for receipt in links[number:]) + 20_000
+        other = life.pays_itself(holders[number], coins[number], fee)
+        node.sendrawtransaction(other.serialize())
+        gone = [receipt.txid for receipt in links[number:]]
+        assert set(gone).isdisjoint(node.getrawmempool())
+        left = read(node, mempool=True)
+        assert left.states[key][-1][1][3] == reserves[number]
+        assert life.net.fate(gone[0]).state == OVERTAKEN
+        life.mine_only(other)
+        check_books(life.net)
+        assert {life.net.fate(txid).state for txid in gone} == {LOST}
+        del links[number:], reserves[number + 1 :]
+        assert life.reserve() == reserves[number]
+        coins[number] = life.coin_of(holders[number])
+
+    for number in range(LINKS):
+        link(number)
+    evict(LINKS // 2)
+    for number in range(LINKS // 2, LINKS):
+        link(number)
+    for number in reversed(range(LINKS)):
+        evict(number)
+        link(number)  # usable in the next block
+    assert [life.net.fate(r).state for r in links] == [WAITING]
+    life.net.mine()
+    check_books(life.net)
