@@ -63,6 +63,7 @@ class Draft:
         self.acts: list[Act] = []
         self.rows: dict[Contract, list[Row]] = {}
         self.guarded: set[Contract] = set()
+        self.left: set[Contract] = set()
         self.change: Payment | None = None
         self.locktime = 0
         self.burn = burn
@@ -177,6 +178,10 @@ class Draft:
             raise InvalidInput("a transaction holds at most one action of a contract")
         self.acts.append(act)
 
+    def leave(self, contract: Contract) -> None:
+        """Let units of a contract go over to its successor (rule E7): fewer come out than go in."""
+        self.left.add(contract)
+
     def fund(self, purse: Purse) -> None:
         """Add plain coins until outputs and fee are covered; what is left becomes the change.
 
@@ -255,7 +260,7 @@ class Draft:
         return replace(spell, proofs=unproven(spell.contracts, self.acts))
 
     def _refuse_lost_charms(self) -> None:
-        acting = {act.contract for act in self.acts}
+        acting = self.left | {act.contract for act in self.acts}
         for app, left in self.surplus().items():
             if left > 0 and app.contract not in acting:
                 raise WouldBurn(

@@ -18,7 +18,8 @@ Evidence holds, each transaction once and in any order:
 Previous transactions may stand in the PSBT's `non_witness_utxo` instead of here when they need
 neither inclusion nor prevouts; every input needs its full previous transaction in one of the two.
 
-The record frame carries the confirmed deploy transaction in the same manner:
+The record frame carries the confirmed deploy transaction in the same manner, and later the spend of
+the Grail NFT that names a successor:
 
     DeployRecord   = {"tx": raw, "inclusion": inclusion, "bundles": [bytes..], "evidence": [..]}
 
@@ -279,6 +280,19 @@ def assemble(psbt: Psbt, bundles: Collection[bytes], known: Known) -> SigningReq
         for txid, prevouts in needed.items()
     )
     return SigningRequest(psbt.serialize(), tuple(sorted(set(bundles))), evidence)
+
+
+def assemble_record(tx: Tx, bundles: Collection[bytes], known: Known) -> DeployRecord:
+    """The record frame's body for a confirmed spend of the Grail NFT, with what proves it.
+
+    Raises `InvalidInput` naming a transaction when `missing` of it is not empty, or when no block
+    is known that holds it.
+    """
+    inclusion = known.inclusions.get(tx.txid)
+    if inclusion is None:
+        raise InvalidInput(f"transaction {tx.txid} is in no block that is known")
+    request = assemble(Psbt.of(tx), bundles, known)
+    return DeployRecord(tx.serialize(), inclusion, request.bundles, request.evidence)
 
 
 def _walk(psbt: Psbt, known: Known) -> tuple[dict[Txid, tuple[TxOut, ...] | None], frozenset[Txid]]:
