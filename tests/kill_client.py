@@ -34,7 +34,8 @@ from grail.types import Txid
 DELAY = 144
 """Blocks after which a deposit may be taken back: terms that are not the default ones."""
 
-ANSWER_SECONDS = 5.0
+ANSWER_SECONDS = 30.0
+"""A dead host refuses the connection at once; a machine under load may be slow."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,7 @@ class Folder(UnfinishedFolder):
 
     def drop(self, txid: Txid) -> None:
         super().drop(txid)
-        STEPS.at("request dropped")
+        STEPS.at("request dropped, receipt given")
 
 
 class Watched(Session):
@@ -163,7 +164,6 @@ class User:
     def run(self) -> None:
         if not self.done():
             getattr(self, "_" + self.job.kind.replace("-", "_"))()
-            STEPS.at("receipt given")
         self._confirmed()
         if not self.done():
             raise AssertionError(
@@ -185,10 +185,11 @@ class User:
         return port.asset_b if port.asset_a == self.net.zkbtc else port.asset_a
 
     def _peg_in(self) -> None:
-        STEPS.stage = "deposit: "
         pending = self.wallet.deposits()
         if not pending and self.wallet.retry():
             return
+        STEPS.stage = "deposit: "
+        STEPS.said.add("deposit: chain read")  # it was, to see whether a deposit waits
         if not pending:
             pending = [self.wallet.deposit(self.job.amount, delay=DELAY)]
         STEPS.at("in the mempool")
@@ -214,7 +215,6 @@ class User:
             balance = self.wallet.balance().balance
             if not balance.unconfirmed:
                 break
-            STEPS.at("in the mempool")
             self.net.mine()
         STEPS.at("confirmed")
 
