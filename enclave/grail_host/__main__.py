@@ -17,9 +17,11 @@ from starlette.applications import Starlette
 from grail.bitcoin.node import Node
 from grail.errors import GrailError, InvalidInput
 from grail.operators.configuration import Configuration
+from grail.operators.messages import Standing
 from grail.operators.transport import Host
 from grail_host.api import Api
 from grail_host.application import application
+from grail_host.caretaker import Caretaker
 from grail_host.conflicts import Conflicts
 from grail_host.deadline import Deadline
 from grail_host.finisher import Finisher
@@ -27,8 +29,10 @@ from grail_host.follower import Follower
 from grail_host.journal import Journal
 from grail_host.keeper import Keeper
 from grail_host.link import Link
+from grail_host.peers import Peers
 from grail_host.prechecks import Prechecks
 from grail_host.quota import Quota
+from grail_host.recovery import Recovery
 from grail_host.settings import LOOPBACK, Settings, read_settings
 
 MAX_CONNECTIONS = 256
@@ -49,20 +53,32 @@ def build(settings: Settings) -> Starlette:
     follower = Follower(node, link)
     conflicts = Conflicts(node, link, follower, configuration.network)
     keeper = Keeper(node, configuration.network, conflicts)
+    hosts = [Host(peer.url, peer.token) for peer in settings.peers]
+    peers = Peers(hosts)
     finisher = Finisher(
         node,
         link,
         configuration.network,
-        [Host(peer.url, peer.token) for peer in settings.peers],
+        hosts,
         patience=settings.finish_after,
         keeper=keeper,
         journal=Journal(Path(settings.journal)) if settings.journal else None,
     )
+    caretaker = Caretaker(node, link, configuration.network, peers, patience=settings.finish_after)
+
+    async def restored(standing: Standing) -> None:
+        """What the enclave took back is looked after like what it voted for."""
+        await conflicts.watch(standing.body, late=True)
+        if standing.family is not None and not standing.decision:
+            caretaker.voted(standing.family, standing.outpoints, standing.body)
+
+    recovery = Recovery(link, peers, restored)
     quota = Quota(settings.requests, settings.megabytes * 1_000_000)
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        tasks = [asyncio.create_task(each.run()) for each in (follower, conflicts, keeper)]
+        parts = (follower, conflicts, keeper, recovery)
+        tasks = [asyncio.create_task(each.run()) for each in parts]
         finisher.resume()
         try:
             yield
@@ -71,10 +87,11 @@ def build(settings: Settings) -> Starlette:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             await finisher.aclose()
+            await caretaker.aclose()
             await link.aclose()
             await node.aclose()
 
-    api = Api(link, conflicts, Prechecks(node), quota, finisher)
+    api = Api(link, conflicts, Prechecks(node), quota, finisher, caretaker=caretaker)
     return application(
         api.endpoints(),
         port=settings.port,

@@ -19,6 +19,8 @@ from starlette.responses import Response
 from grail.errors import DecodeError, GrailError, InvalidInput, Refused, TooLarge, Unavailable
 from grail.operators import frames
 from grail.operators.frames import MAX_FRAME, Frame, Reply, Status
+from grail.operators.messages import Vote
+from grail_host.caretaker import Caretaker
 from grail_host.conflicts import Conflicts
 from grail_host.finisher import Finisher
 from grail_host.holds import Holds
@@ -53,6 +55,7 @@ SUMMARIES = {
     frames.SIGN: "Sign a decided transaction.",
     frames.BODY: "The signing request behind a family.",
     frames.SPENT: "A spend in a block, and what is dead by it.",
+    frames.GRANT: "Grant another operator's new instance an epoch.",
 }
 """The frames that are relayed. Headers are the host's own business."""
 
@@ -80,6 +83,8 @@ class HostStatus(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     best: str | None = None
     rank: int | None = None
     epoch: int | None = None
+    instance: int | None = None
+    recovered: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -108,6 +113,7 @@ class Api:
     finisher: Finisher
     holds: Holds = field(default_factory=Holds)
     turns: Turns = field(default_factory=Turns)
+    caretaker: Caretaker | None = None
 
     def endpoints(self) -> tuple[Endpoint, ...]:
         """Every path that is served, the description's own apart."""
@@ -190,6 +196,8 @@ class Api:
                 str(found.best.hash),
                 found.index,
                 found.epoch,
+                None if found.instance is None else found.instance.epoch,
+                None if found.instance is None else found.instance.recovered,
             )
         return Response(msgspec.json.encode(told), media_type=JSON)
 
@@ -216,10 +224,23 @@ class Api:
         if kind == frames.PROMISE:
             return await self._promised(frame)
         answered = await self.link.ask_raw(raw)
-        if kind == frames.SIGN and Reply.parse(answered).refusal is None:
+        reply = Reply.parse(answered)
+        if kind == frames.SIGN and reply.refusal is None:
             self.finisher.decided(frame)
-        await self._heed(frame, Reply.parse(answered))
+        self._care(frame, reply)
+        await self._heed(frame, reply)
         return answered
+
+    def _care(self, frame: Frame, reply: Reply) -> None:
+        """Whoever asks for a vote and goes no further leaves the rest to the host."""
+        if self.caretaker is None or reply.refusal is not None:
+            return
+        if frame.kind in (frames.VOTE, frames.BALLOT):
+            vote = Vote.parse(reply.body)
+            request = REQUESTS[frame.kind](frame.body)
+            self.caretaker.voted(vote.family, vote.outpoints, request)
+        elif frame.kind == frames.SIGN:
+            self.caretaker.signed(frames.read_sign(frame.body)[0][0].family)
 
     async def _heed(self, frame: Frame, reply: Reply) -> None:
         """Look out for what the enclave voted for now, or holds against this request."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from grail.bitcoin.network import Network
@@ -23,8 +23,8 @@ from grail.errors import GrailError, InvalidInput, NodeError, Refused
 from grail.operators.evidence import SigningRequest
 from grail.operators.frames import Frame, spent_frame
 from grail.operators.messages import Family
-from grail.operators.spent import family_of
-from grail.types import BlockHash, OutPoint
+from grail.operators.spent import MAX_PATH, family_of
+from grail.types import BlockHash, OutPoint, Txid
 from grail_host.follower import Follower
 from grail_host.link import Link
 
@@ -144,8 +144,10 @@ class Conflicts:
             if self._seen and self._seen[-1][1] == tip:
                 return
             last = await self._node.getblockcount()
+            # Where all that was seen is undone, the branches part below it: from far enough down.
+            first = last if not self._seen else 1
             await self._leave_fork(last)
-            first = self._seen[-1][0] + 1 if self._seen else last
+            first = self._seen[-1][0] + 1 if self._seen else first
             for height in range(max(first, last - LOOKBACK + 1), last + 1):
                 block = await self._look_in(height, self._watched.keys())
                 self._seen.append((height, block))
@@ -155,14 +157,48 @@ class Conflicts:
                     self._unwatch(family)
 
     async def _leave_fork(self, last: int) -> None:
-        """Forget the blocks that a reorganisation took off the chain."""
+        """Forget the blocks that a reorganisation took off the chain.
+
+        What they held is unconfirmed again, and may meet a conflict in the new branch: whatever
+        hangs on it dies with it.
+        """
+        undone: dict[Txid, Tx] = {}
         while self._seen:
             height, block = self._seen[-1]
             if height <= last and await self._node.getblockhash(height) == block:
-                return
+                break
+            if self._watched:
+                undone |= await self._held(block)
             self._seen.pop()
             for family in [f for f, found in self._found.items() if found >= height]:
                 del self._found[family]
+        if undone:
+            await asyncio.to_thread(self._hang_on, undone)
+
+    async def _held(self, block: BlockHash) -> dict[Txid, Tx]:
+        """What an undone block held; nothing when the node keeps it no longer."""
+        try:
+            raws = await self._node.getblock_transactions(block)
+        except NodeError as exc:
+            log.warning("the undone block %s: %s", block, exc)
+            return {}
+        return {tx.txid: tx for tx in map(Tx.parse, raws[1:])}
+
+    def _hang_on(self, undone: Mapping[Txid, Tx]) -> None:
+        """Look out for spends of what undone transactions spend, where something hangs on them."""
+        for family, watched in self._watched.items():
+            queue = [outpoint for outpoint in watched.paths if outpoint.txid in undone]
+            while queue:
+                outpoint = queue.pop()
+                tx = undone[outpoint.txid]
+                path = (tx.serialize_unsigned(), *watched.paths[outpoint])
+                for txin in tx.inputs:
+                    if len(path) > MAX_PATH or txin.outpoint in watched.paths:
+                        continue
+                    watched.paths[txin.outpoint] = path
+                    self._index.setdefault(txin.outpoint, set()).add(family)
+                    if txin.outpoint.txid in undone:
+                        queue.append(txin.outpoint)
 
     async def _look_in(self, height: int, families: Collection[Family]) -> BlockHash:
         """Show the enclave what a block spends of these transactions."""

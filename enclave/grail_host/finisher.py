@@ -11,35 +11,28 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Sequence
 
 from grail.bitcoin.network import Network
 from grail.bitcoin.node import ALREADY_CONFIRMED, Node
 from grail.bitcoin.tx import Tx
-from grail.errors import GrailError, NodeError, Unavailable
+from grail.errors import GrailError, NodeError
 from grail.operators.certificates import check_decision
 from grail.operators.client import finish
 from grail.operators.frames import STATUS, Frame, Status, read_sign
-from grail.operators.messages import Family, Scope
+from grail.operators.messages import Family
 from grail.operators.signing_job import SigningJob
-from grail.operators.transport import Host, HttpTransport, Transport
-from grail.types import XOnlyKey
+from grail.operators.transport import Host, HttpTransport
 from grail_host.journal import Journal
 from grail_host.keeper import Keeper
 from grail_host.link import Link
+from grail_host.peers import Connect, Peers
 
 TRIES = 5
 """Then the transaction is left to its user: an input of it was probably spent elsewhere."""
 
 MAX_PENDING = 256
 """Transactions waited for at once."""
-
-STATUS_SECONDS = 5.0
-"""For another host to say whose it is."""
-
-Connect = Callable[[Sequence[Host]], AbstractAsyncContextManager[Transport]]
-"""Makes the transport to some hosts."""
 
 log = logging.getLogger("grail_host")
 
@@ -62,9 +55,8 @@ class Finisher:
         self._node = node
         self._link = link
         self._network = network
-        self._peers = tuple(peers)
+        self._peers = Peers(peers, connect)
         self._patience = patience
-        self._connect = connect
         self._keeper = keeper
         self._journal = journal
         self._pending: dict[Family, asyncio.Task[None]] = {}
@@ -75,7 +67,7 @@ class Finisher:
         family = votes[0].family
         if self._keeper is not None:
             self._keeper.keep(family, votes[0].outpoints[0])
-        if not self._peers or len(self._pending) >= MAX_PENDING:
+        if not self._peers.hosts or len(self._pending) >= MAX_PENDING:
             return
         if family not in self._pending:
             if self._journal is not None:
@@ -120,34 +112,12 @@ class Finisher:
     async def _finish(self, frame: Frame) -> None:
         votes, request = read_sign(frame.body)
         job = await asyncio.to_thread(SigningJob.read, self._network, request)
-        status = Status.from_fields((await self._link.ask(Frame(STATUS))).unwrap())
-        if status.roster is None:
-            raise Unavailable("the enclave has no roster on record")
-        scope = Scope(
-            status.network, status.roster, status.configuration, status.keys, status.quorum
-        )
+        scope = Status.from_fields((await self._link.ask(Frame(STATUS))).unwrap()).scope
         decision = check_decision(scope, votes, job.proposal)
-        async with self._connect(await self._ranked(scope.keys)) as transport:
+        async with self._peers.ranked(scope.keys) as transport:
             tx = await finish(job, decision, scope, transport)
         await self._publish(tx)
         log.info("published %s, which its user left", tx.txid)
-
-    async def _ranked(self, keys: tuple[XOnlyKey, ...]) -> list[Host]:
-        """The operators' hosts by rank. Each says its enclave's key; a false one cannot sign."""
-        found: dict[XOnlyKey, Host] = {}
-        async with self._connect(self._peers) as transport:
-
-            async def ask(number: int, transport: Transport) -> None:
-                try:
-                    async with asyncio.timeout(STATUS_SECONDS):
-                        reply = await transport.ask(number, Frame(STATUS))
-                    found[Status.from_fields(reply.unwrap()).key] = self._peers[number]
-                except (GrailError, TimeoutError):
-                    return  # a dead one: its place below holds nothing
-
-            await asyncio.gather(*(ask(n, transport) for n in range(len(self._peers))))
-        nobody = Host("http://127.0.0.1:9", "")
-        return [found.get(key, nobody) for key in keys]
 
     async def _publish(self, tx: Tx) -> None:
         try:

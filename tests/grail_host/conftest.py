@@ -24,10 +24,12 @@ from grail_enclave.enclave import Enclave
 from grail_enclave.serve import Server
 from grail_host.api import Api
 from grail_host.application import application
+from grail_host.caretaker import Caretaker
 from grail_host.conflicts import Conflicts
-from grail_host.finisher import Connect, Finisher
+from grail_host.finisher import Finisher
 from grail_host.follower import Follower
 from grail_host.link import Link
+from grail_host.peers import Connect, Peers
 from grail_host.prechecks import Prechecks
 from grail_host.quota import Quota
 
@@ -93,7 +95,8 @@ class FakeNode:
         }
 
     def _getblock(self, block: str, _verbosity: int) -> Any:
-        found = {str(b.header.hash): b for b in self.world.chain.blocks}[block]
+        stale = [] if self.left is None else self.left.blocks
+        found = {str(b.header.hash): b for b in (*stale, *self.world.chain.blocks)}[block]
         return {"tx": [{"hex": tx.serialize().hex()} for tx in found.txs]}
 
     def _gettxout(self, txid: str, vout: int, mempool: bool) -> Any:
@@ -140,6 +143,7 @@ class Running:
     follower: Follower
     conflicts: Conflicts
     finisher: Finisher
+    caretaker: Caretaker
     link: Link
     socket: Path
 
@@ -180,9 +184,10 @@ async def running(
     quota: Quota | None = None,
     peers: tuple[Host, ...] = (),
     connect: Connect = HttpTransport,
+    enclave: Enclave | None = None,
 ) -> AsyncIterator[Running]:
     """A host over an enclave that knows the roster, and a node that knows the chain."""
-    enclave, fake = world.enclave(), FakeNode(world)
+    enclave, fake = enclave or world.enclave(), FakeNode(world)
     cookie = folder / "cookie"
     cookie.write_text("__cookie__:secret")
     socket = folder / "e.sock"
@@ -191,13 +196,24 @@ async def running(
     follower = Follower(node, link)
     conflicts = Conflicts(node, link, follower, world.network)
     finisher = Finisher(node, link, world.network, peers, patience=0.01, connect=connect)
-    api = Api(link, conflicts, Prechecks(node), quota or Quota(1_000, 10**9), finisher)
+    caretaker = Caretaker(node, link, world.network, Peers(peers, connect), patience=0.01)
+    api = Api(
+        link,
+        conflicts,
+        Prechecks(node),
+        quota or Quota(1_000, 10**9),
+        finisher,
+        caretaker=caretaker,
+    )
     app = application(api.endpoints(), port=PORT, token=TOKEN, version="0.0.0")
     async with served(socket, enclave):
         try:
-            yield Running(app, enclave, fake, follower, conflicts, finisher, link, socket)
+            yield Running(
+                app, enclave, fake, follower, conflicts, finisher, caretaker, link, socket
+            )
         finally:
             await finisher.aclose()
+            await caretaker.aclose()
             await link.aclose()
             await node.aclose()
 

@@ -143,6 +143,53 @@ def test_S12_the_other_branch_is_looked_through_too(host, world):
     asyncio.run(main())
 
 
+def test_S12_a_parent_that_was_undone_and_meets_a_conflict_takes_its_children_along(host, world):
+    """It was in a block when the vote was given; the new branch holds another spend instead."""
+    parent, minted = world.served()
+    (above,) = (txin.outpoint for txin in parent.inputs)
+
+    async def main() -> None:
+        before = world.chain
+        async with host() as running, running.client() as client:
+            world.chain = before.fork(before.height)
+            world.confirm(parent)
+            held = world.coin(parent, 1, {world.zkbtc.token: minted})
+            built = world.peg_out(world.coin(parent, 0), held, 60_000)
+            request = world.request(built, ALICE).serialize()
+            assert (await asked(client, frames.vote_frame(request))).refusal is None
+            running.node.left = world.chain
+            world.chain = before.fork(before.height)
+            world.confirm(spending(above))
+            world.chain.mine_many(2)
+            assert families(running.enclave) == 1
+            await running.conflicts.look()
+            assert families(running.enclave) == 0
+
+    asyncio.run(main())
+
+
+def test_S12_a_parent_that_was_undone_and_came_back_kills_nothing(host, world):
+    parent, minted = world.served()
+
+    async def main() -> None:
+        before = world.chain
+        async with host() as running, running.client() as client:
+            world.chain = before.fork(before.height)
+            world.confirm(parent)
+            held = world.coin(parent, 1, {world.zkbtc.token: minted})
+            built = world.peg_out(world.coin(parent, 0), held, 60_000)
+            request = world.request(built, ALICE).serialize()
+            assert (await asked(client, frames.vote_frame(request))).refusal is None
+            running.node.left = world.chain
+            world.chain = before.fork(before.height)
+            world.chain.mine_many(2)
+            world.confirm(parent)
+            await running.conflicts.look()
+            assert families(running.enclave) == 1
+
+    asyncio.run(main())
+
+
 def test_S23_a_host_that_started_anew_learns_from_what_stands_in_the_way(host, world):
     """The conflict was mined while nobody looked: one request finds it, the next goes through."""
     built, vault, held, own = two_coins(world)

@@ -30,8 +30,9 @@ is the oldest, hosts look for it on their nodes, and whoever meets it can show i
 MAX_LOST = 4_096
 """Unconfirmed transactions, and families, that are known to be dead; the oldest go first."""
 
-MAX_PATH = 24
-"""Unconfirmed transactions from a conflict to the one that hangs on it: policy allows 20."""
+MAX_PATH = 512
+"""Unconfirmed transactions from a conflict to the one that hangs on it: policy allows 20, and a
+reorganisation makes those of several blocks unconfirmed again."""
 
 
 @dataclass(frozen=True, slots=True)
