@@ -88,18 +88,33 @@ async def gather_signatures(
     """
     scope, report = operators.scope, operators.report
     signatures: dict[XOnlyKey, dict[int, bytes]] = {}
+    behind: set[int] = set()
+    outstanding = [scope.n]
 
     def heard(operator: int, reply: Reply) -> bool:
         if reply.refusal is None:
             key = scope.keys[operator]
             signatures[key] = job.check(key, Signatures.from_fields(reply.body))
+        elif reply.refusal.rule == "ViewBehind":
+            behind.add(operator)
         return len(signatures) >= scope.quorum
+
+    def left(unheard: int) -> bool:
+        outstanding[0] = unheard
+        return False
+
+    def patient() -> bool:
+        # The silent are waited for as long as they may make a quorum, and are needed for one: not
+        # when those that will sign a moment later are enough.
+        possible = len(signatures) + outstanding[0] >= scope.quorum
+        return possible and len(signatures) + len(behind) < scope.quorum
 
     frame = frames.sign_frame(decision.votes, job.proposal.body)
     for attempt in range(SIGN_ROUNDS):
-        await operators.ask("signed", frame, heard)
+        behind.clear()
+        outstanding[0] = scope.n
+        await operators.ask("signed", frame, heard, hopeless=left, patient=patient)
         # A voter may know a block that others have not seen yet: those refuse until they have.
-        behind = any("ViewBehind" in answer.text for answer in report.latest.values())
         if len(signatures) >= scope.quorum or not behind:
             break
         await operators.pause(attempt)

@@ -92,10 +92,28 @@ class Epochs:
         """The highest epoch that an instance of this operator is known to have had."""
         return max(self.epoch, self.replaced, FIRST_EPOCH)
 
-    def given(self, hello: Hello) -> Granted | None:
-        """What this very Hello was granted before."""
+    def check_hello(self, hello: Hello) -> Granted | None:
+        """What this very Hello was granted before, if it was; else it must ask for a new epoch.
+
+        Raises `Refused` HelloInvalid, or EpochTaken, which expects the least epoch that is new
+        here: a number, to be asked for next.
+        """
+        try:
+            hello.verify(self.scope)
+        except SignatureInvalid as exc:
+            raise Refused("HelloInvalid", str(exc)) from exc
         granted = self.granted.get(hello.head.sender)
-        return granted if granted is not None and granted.hello.same(hello) else None
+        if granted is not None and granted.hello.same(hello):
+            return granted
+        known = self.v[hello.head.sender]
+        if hello.epoch <= known:
+            raise Refused(
+                "EpochTaken",
+                f"an instance of operator {hello.head.sender} has asked for that epoch or a higher",
+                got=str(hello.epoch),
+                expected=str(known + 1),
+            )
+        return None
 
     def ask(self, epoch: int, best: BestHeader, key: KeyPair) -> Hello:
         """The Hello for this epoch; the same one when it is asked for again."""
@@ -115,24 +133,6 @@ class Epochs:
             self.hello = hello.signed(key)
             self.pages = {}
         return self.hello
-
-    def check_hello(self, hello: Hello) -> None:
-        """Raise `Refused` unless this Hello asks for an epoch that is new here.
-
-        EpochTaken then expects the least one that is: a number, to be asked for next.
-        """
-        try:
-            hello.verify(self.scope)
-        except SignatureInvalid as exc:
-            raise Refused("HelloInvalid", str(exc)) from exc
-        known = self.v[hello.head.sender]
-        if hello.epoch <= known:
-            raise Refused(
-                "EpochTaken",
-                f"an instance of operator {hello.head.sender} has asked for that epoch or a higher",
-                got=str(hello.epoch),
-                expected=str(known + 1),
-            )
 
     def granting(
         self, hello: Hello, pages: tuple[bytes, ...], best: BestHeader, key: KeyPair

@@ -23,6 +23,9 @@ from grail.operators.messages import Family, Standing
 Own = Callable[[Frame], Awaitable[Reply]]
 """Asks the own enclave."""
 
+Restored = Callable[[Standing], Awaitable[None]]
+"""Hears of each transaction that the own enclave took back."""
+
 ASKS = 8
 """Epochs that are asked for before a carrier gives up; the second one is known to be free."""
 
@@ -44,7 +47,9 @@ class Recovered:
     lacking: tuple[Family, ...] = ()
 
 
-async def recover(own: Own, operators: Operators, index: int) -> Recovered:
+async def recover(
+    own: Own, operators: Operators, index: int, restored: Restored | None = None
+) -> Recovered:
     """Make the own enclave, operator `index`, its operator's newest instance.
 
     Raises `QuorumNotReached` when too few others grant it an epoch, `Refused` when the own enclave
@@ -59,7 +64,7 @@ async def recover(own: Own, operators: Operators, index: int) -> Recovered:
             found = carrier.chosen()
         if found is not None:
             await carrier.stop_older(hello)
-            lacking = await restore(own, operators, index)
+            lacking = await restore(own, operators, index, restored)
             left_out = tuple(sorted(carrier.granted.keys() - found.keys()))
             return Recovered(epoch, tuple(sorted(found)), left_out, lacking)
         following = carrier.next_epoch(epoch)
@@ -70,7 +75,9 @@ async def recover(own: Own, operators: Operators, index: int) -> Recovered:
     raise operators.report.failure("granted", good, operators.scope.recovery)
 
 
-async def restore(own: Own, operators: Operators, index: int) -> tuple[Family, ...]:
+async def restore(
+    own: Own, operators: Operators, index: int, restored: Restored | None = None
+) -> tuple[Family, ...]:
     """Bring the own enclave the bodies and decisions that it lacks; those not found come back.
 
     What it refuses is looked for elsewhere: a body is as good as who serves it.
@@ -83,10 +90,16 @@ async def restore(own: Own, operators: Operators, index: int) -> tuple[Family, .
             return lacking
         for family in new:
             tried.add(family)
-            await _restore_one(own, operators, index, family)
+            told = await _restore_one(own, operators, index, family)
+            if told is not None and restored is not None:
+                await restored(told)
 
 
-async def _restore_one(own: Own, operators: Operators, index: int, family: Family) -> None:
+async def _restore_one(
+    own: Own, operators: Operators, index: int, family: Family
+) -> Standing | None:
+    """What the own enclave took in of a family: with a decision, if anybody has one."""
+    taken: Standing | None = None
     for operator in range(operators.scope.n):
         if operator == index:
             continue
@@ -98,8 +111,10 @@ async def _restore_one(own: Own, operators: Operators, index: int, family: Famil
             (await own(frames.restore_frame(told.decision, told.body))).unwrap()
         except GrailError:
             continue  # another one may serve it better
+        taken = told
         if told.decision:
-            return
+            break
+    return taken
 
 
 @dataclass

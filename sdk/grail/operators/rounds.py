@@ -275,18 +275,17 @@ class Acceptor:
         self.epochs.check_recovered()
         if hello.head.sender == self.index:
             raise Refused("HelloInvalid", "an operator grants itself nothing")
-        before = self.epochs.given(hello)
+        before = self.epochs.check_hello(hello)
         if before is not None:
             return before
-        self.epochs.check_hello(hello)
         pages = paged(*remembered(self.memory))
         # From here on every message of this instance knows the new epoch, this grant first.
         self.epochs.note(hello)
         return self.epochs.granting(hello, pages, best, self.key)
 
     def page(self, hello: Hello, number: int) -> bytes:
-        """A page of what this Hello was granted. Raises `Refused` HelloInvalid."""
-        granted = self.epochs.given(hello)
+        """A page of what this Hello was granted. Raises `Refused` HelloInvalid or EpochTaken."""
+        granted = self.epochs.check_hello(hello)
         if granted is None or number >= len(granted.pages):
             raise Refused("HelloInvalid", "nothing was granted, or not that much", got=str(number))
         return granted.pages[number]
