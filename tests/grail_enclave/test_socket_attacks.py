@@ -29,6 +29,7 @@ def prepared(world: Scene, target: Target, out: Sequence[Removal] = ()) -> Encla
     """An enclave in the state that the bytes are sent to, unless its state is what is taken out."""
     others = [each.index for each in out if each.index is not None]
     index = others[0] if others else target.index
+    world = target.scene or world
     enclave = world.bare(index) if target.bare else world.enclave_of(index, **target.configuration)
     if all(each.state for each in out):
         target.prepare(enclave)

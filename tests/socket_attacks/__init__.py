@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from socket_attacks.registry import Attack
 
-STEPS = ("intake", "spells", "standing", "kept", "vault", "policy", "voting", "membership")
+STEPS = (
+    "intake",
+    "spells",
+    "standing",
+    "kept",
+    "vault",
+    "succession",
+    "policy",
+    "voting",
+    "membership",
+)
 
 
 def attacks_of_all_steps() -> list[Attack]:

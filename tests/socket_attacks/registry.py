@@ -92,6 +92,8 @@ class Target:
     index: int = 0
     bare: bool = False
     """An enclave that knows headers only: no roster, no record."""
+    scene: Scene | None = None
+    """Another scene than the one that the attack was built from."""
     empty: bool = False
     """Whether null is what a good answer holds."""
 
