@@ -178,6 +178,13 @@ class Epochs:
         hello, scope = self.hello, self.scope
         if hello is None:
             raise Refused("NotGranted", "this instance has asked for no epoch")
+        if hello.epoch <= self.replaced:
+            raise Refused(
+                "NotGranted",
+                "a newer instance of this operator was seen since",
+                got=f"epoch {hello.epoch}",
+                expected=f"an epoch above {self.replaced}",
+            )
         senders = [grant.head.sender for grant in grants]
         if len(set(senders)) != len(senders) or self.index in senders:
             raise Refused(

@@ -462,6 +462,16 @@ def test_K1_an_older_replica_stops_at_its_successors_word():
     refused(new, "NotRecovered", new.vote, A, TIP)
 
 
+def test_K1_grants_are_late_once_a_newer_instance_has_asked():
+    others = acceptors()
+    new = handed_over(0)
+    grants, _ = granted(new.hello(2, TIP), others[1:10])
+    new.superseded(handed_over(0).hello(3, TIP))
+    refused(new, "NotGranted", new.recover, grants)
+    grants, _ = granted(new.hello(4, TIP), others[1:10])
+    assert new.recover(grants) == ()
+
+
 def test_K1_a_replaced_instance_forgets_its_votes_and_keeps_decisions():
     others = acceptors()
     old = others[0]
