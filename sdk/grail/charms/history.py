@@ -9,21 +9,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from grail.bitcoin.network import Network
 from grail.bitcoin.tx import Tx
 from grail.charms import spell as spells
+from grail.charms.anchor import check_anchor
 from grail.charms.app import App, Data
 from grail.charms.descriptor import Bundle
 from grail.charms.record import Record
 from grail.charms.rules import RULES, CheckedTx, Prevout, Rule, Verify, correct
 from grail.charms.spell import Spell
-from grail.errors import SpellIncorrect
-from grail.types import OutPoint, Txid
+from grail.errors import Incorrect, SpellIncorrect
+from grail.types import OutPoint, Txid, TxOut
 
 Charms: TypeAlias = Mapping[App, Data] | None
 """The charms of an output, or None while they are unknown."""
+
+HistoryKind: TypeAlias = Literal["anchored", "full"]
+"""How far back a verdict looks: to the last transaction that a quorum signed, or to the mints."""
 
 NO_CHARMS: Mapping[App, Data] = {}
 MISSING = frozenset({"HistoryMissing", "BundleMismatch"})
@@ -62,6 +66,7 @@ class Judged:
 
     `checked` is there when the spell is correct, `refusal` when it is not (its charms are burned)
     or when there is no verdict (rules MISSING, or NOT_YET outside a block; charms are None).
+    `signed` says that a quorum's word was taken instead: then neither is there.
     """
 
     tx: Tx
@@ -69,6 +74,7 @@ class Judged:
     record: Record
     checked: CheckedTx | None = None
     refusal: SpellIncorrect | None = None
+    signed: bool = False
 
     @property
     def unknown(self) -> bool:
@@ -81,12 +87,14 @@ class Judge:
     """The parameters of every verdict: network, rules and verifier.
 
     Index, wallets and enclaves all judge by this one function, so that no transaction has charms
-    for some of them and none for others.
+    for some of them and none for others. `history` "anchored" takes an anchor (section 11) as
+    correct and needs nothing below it; "full" takes nobody's word.
     """
 
     network: Network
     rules: Sequence[Rule] = RULES
     verify: Verify | None = None
+    history: HistoryKind = "full"
 
     def judge(
         self,
@@ -114,6 +122,8 @@ class Judge:
             return burned
         # An output at or past n_outs has no charms, whatever the spell turns out to be.
         n_outs = len(spell.outs)
+        if self.history == "anchored" and _is_anchor(tx, coins, spell, record, height):
+            return Judged(tx, (*spell.outs, *burned.charms[n_outs:]), record, signed=True)
         unknown: tuple[Charms, ...] = (None,) * n_outs + burned.charms[n_outs:]
         try:
             prevouts = _prevouts(tx, coins)
@@ -133,6 +143,22 @@ class Judge:
             open_ = refusal.rule in MISSING or (refusal.rule in NOT_YET and not confirmed)
             return Judged(tx, unknown if open_ else burned.charms, record, refusal=refusal)
         return Judged(tx, checked.charms, checked.record, checked=checked)
+
+
+def _is_anchor(
+    tx: Tx, coins: Sequence[Coin | None], spell: Spell, record: Record, height: int
+) -> bool:
+    """Whether a quorum signed it that rules at this height (section 11).
+
+    What makes or moves the Grail NFT is always checked: the record says whose word counts.
+    """
+    if record.zkbtc.nft in spell.apps:
+        return False
+    outputs = [TxOut(coin.sats, coin.script) for coin in coins if coin is not None]
+    try:
+        return any(reign.rules(height) for reign in check_anchor(tx, outputs, record))
+    except Incorrect:
+        return False
 
 
 def _prevouts(tx: Tx, coins: Sequence[Coin | None]) -> list[Prevout]:

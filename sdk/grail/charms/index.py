@@ -17,7 +17,7 @@ from grail.bitcoin.network import Network
 from grail.bitcoin.tx import Tx
 from grail.charms.app import App, Contract, Data
 from grail.charms.descriptor import Bundle
-from grail.charms.history import NO_CHARMS, Coin, Judge, Judged
+from grail.charms.history import NO_CHARMS, Coin, HistoryKind, Judge, Judged
 from grail.charms.record import Record, Reign, roster_state
 from grail.charms.rules import RULES, Rule, Verify
 from grail.crypto.schnorr import tagged_hash
@@ -75,6 +75,9 @@ class View:
 class CharmIndex:
     """Charms per outpoint at a tip, known only through `correct` transactions.
 
+    `history` "anchored" takes what a ruling quorum signed as correct, without its bundle and
+    whatever lies below it.
+
     `bundles` is read at every block, so its owner may add to it; a block that needed one that was
     not there leaves its charms unknown, and `incomplete` says from which height to scan again.
     """
@@ -87,8 +90,9 @@ class CharmIndex:
         *,
         rules: Sequence[Rule] = RULES,
         verify: Verify | None = None,
+        history: HistoryKind = "full",
     ) -> None:
-        self._judge = Judge(network, rules, verify)
+        self._judge = Judge(network, rules, verify, history)
         self._bundles = bundles
         self._coins: dict[OutPoint, Coin] = {}
         self._undo: list[_Undo] = []
@@ -166,7 +170,7 @@ class CharmIndex:
             for outpoint, coin in _outputs(judged, height):
                 self._coins[outpoint] = coin
                 made.append(outpoint)
-            if judged.checked is not None or judged.refusal is not None:
+            if judged.checked is not None or judged.refusal is not None or judged.signed:
                 verdicts.append(judged)
         incomplete = any(judged.unknown for judged in verdicts)
         self._undo.append(

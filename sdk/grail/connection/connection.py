@@ -13,7 +13,7 @@ from __future__ import annotations
 import warnings
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, get_args
 
 import anyio
 
@@ -21,6 +21,7 @@ from grail import network_file
 from grail.bitcoin.node import VERIFY_REJECTED
 from grail.charms.app import App, Contract
 from grail.charms.descriptor import Bundle
+from grail.charms.history import HistoryKind
 from grail.connection.fate import LOST, Fate
 from grail.connection.labels import Labels
 from grail.connection.receipt import Receipt, Receipts, txid_of
@@ -253,18 +254,30 @@ async def _wait(session: Session, txid: Txid, confirmations: int, seconds: float
         await anyio.sleep(POLL_SECONDS)
 
 
-def connect(network: str | NetworkFile | None = None, *, progress: bool = True) -> Connection:
+def connect(
+    network: str | NetworkFile | None = None,
+    *,
+    progress: bool = True,
+    history: HistoryKind = "full",
+) -> Connection:
     """Open the devnet that runs on this machine, the one of this name if there are several.
 
     A network elsewhere is opened by its `NetworkFile`, which nobody finds by accident. `progress`
-    shows a bar for long calls where somebody looks (a terminal, a notebook). Raises `Unavailable`
-    when none runs, `Incorrect` when its files and its chain do not fit together.
+    shows a bar for long calls where somebody looks (a terminal, a notebook). `history` "full"
+    checks every spell back to its mint and takes nobody's word; "anchored" takes what the ruling
+    quorum signed as correct, which is faster on a long chain and needs no bundle of it. Raises
+    `Unavailable` when none runs, `Incorrect` when its files and its chain do not fit together,
+    `InvalidInput` for another `history`.
     """
+    if history not in get_args(HistoryKind):
+        raise InvalidInput(
+            f"history {history!r}, expected one of {', '.join(get_args(HistoryKind))}"
+        )
     _warn_of_planted(Path.cwd())
     found = network if isinstance(network, NetworkFile) else network_file.find(network)
     portal = Portal()
     try:
-        session = portal.call(Session.open, found)
+        session = portal.call(Session.open, found, history)
     except BaseException:
         portal.close()
         raise

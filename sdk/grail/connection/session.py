@@ -24,6 +24,7 @@ from grail.bitcoin.psbt import Psbt
 from grail.bitcoin.spv import Inclusion
 from grail.bitcoin.tx import Tx, verify_input
 from grail.charms.app import Contract
+from grail.charms.history import HistoryKind
 from grail.connection.fate import Fate
 from grail.connection.outbox import Outbox, Sent
 from grail.connection.receipt import Receipt
@@ -108,6 +109,8 @@ class Session:
         node: Node,
         transport: Transport,
         apps: Apps,
+        *,
+        history: HistoryKind = "full",
     ) -> None:
         self.file = network
         self.configuration = configuration
@@ -124,11 +127,13 @@ class Session:
         self.under_way: set[Txid] = set()
         self.zkbtc = Contract.parse(configuration.zkbtc)
         bundles = [app.bundle for app in apps.all()]
-        self.ledger = Ledger(node, self.network, self.zkbtc, bundles)
+        self.ledger = Ledger(node, self.network, self.zkbtc, bundles, history)
         self._lock = anyio.Lock()
 
     @classmethod
-    async def open(cls, network: network_file.NetworkFile) -> Session:
+    async def open(
+        cls, network: network_file.NetworkFile, history: HistoryKind = "full"
+    ) -> Session:
         """Open a running network and compare what its file says with its chain (threat D22).
 
         Raises `Incorrect` when node, configuration, roster or zkBTC's key do not fit together.
@@ -144,7 +149,12 @@ class Session:
         operators = sorted(network.operators, key=lambda operator: operator.key)
         transport = HttpTransport([Host(o.url, network.token) for o in operators])
         session = cls(
-            network, configuration, Node(network.node_url, network.node_cookie), transport, apps
+            network,
+            configuration,
+            Node(network.node_url, network.node_cookie),
+            transport,
+            apps,
+            history=history,
         )
         try:
             await session.refresh()

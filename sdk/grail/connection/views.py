@@ -175,6 +175,8 @@ def _said(found: Spell | None, verdict: Judged | None) -> str:
         return "not checked"
     if verdict.checked is not None:
         return "correct"
+    if verdict.signed:
+        return "correct by its quorum's word"
     return f"unknown ({verdict.refusal})" if verdict.unknown else f"incorrect ({verdict.refusal})"
 
 

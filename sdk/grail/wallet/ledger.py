@@ -2,7 +2,8 @@
 
 A ledger follows one node block by block, reorgs included, and lays the mempool over the tip. It
 trusts the node for what is in the chain, and nobody for what a spell means: charms come from
-`grail.charms.index`, which checks every spell itself. It needs no wallet RPC.
+`grail.charms.index`, which checks every spell itself, or in "anchored" all but those that the
+ruling quorum signed. It needs no wallet RPC.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from grail.bitcoin.tx import Tx
 from grail.charms import history
 from grail.charms.app import App, Contract
 from grail.charms.descriptor import Bundle
-from grail.charms.history import Judged
+from grail.charms.history import HistoryKind, Judged
 from grail.charms.index import CharmIndex
 from grail.charms.record import Record
 from grail.errors import NodeError, TooLarge, Unavailable
@@ -39,8 +40,14 @@ class Ledger:
     """The coins of everybody, with their charms, as of the newest block and the mempool."""
 
     def __init__(
-        self, node: Node, network: Network, zkbtc: Contract, bundles: Iterable[Bundle] = ()
+        self,
+        node: Node,
+        network: Network,
+        zkbtc: Contract,
+        bundles: Iterable[Bundle] = (),
+        history: HistoryKind = "full",
     ) -> None:
+        self.history = history
         self.node = node
         self.network = network
         self.bundles = {bundle.vk: bundle for bundle in bundles}
@@ -49,7 +56,7 @@ class Ledger:
         self._start()
 
     def _start(self) -> None:
-        self._index = CharmIndex(self.network, self._zkbtc, self.bundles)
+        self._index = CharmIndex(self.network, self._zkbtc, self.bundles, history=self.history)
         self._view = self._index.unconfirmed([])
         self._viewed: BlockHash | None = None
         self._blocks: list[_Block] = []
