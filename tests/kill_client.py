@@ -125,12 +125,12 @@ class Folder(UnfinishedFolder):
 class Watched(Session):
     """A session that says what it has done."""
 
-    def __init__(self, network: Any, configuration: Any, node: Any, old: Any, apps: Any) -> None:
-        transport = Transport(old.hosts)
-        transport.quorum = configuration.quorum
-        super().__init__(network, configuration, node, transport, apps)
+    def __init__(self, *parts: Any, **more: Any) -> None:
+        super().__init__(*parts, **more)
+        self.transport = Transport(self.transport.hosts)  # type: ignore[attr-defined]
+        self.transport.quorum = self.configuration.quorum
         self.limits = Limits(answer=ANSWER_SECONDS)
-        self.unfinished = Folder(network.folder / "unfinished")
+        self.unfinished = Folder(self.file.folder / "unfinished")
 
     async def refresh(self) -> Context:
         context = await super().refresh()
@@ -162,7 +162,9 @@ class User:
         self.wallet: Wallet = net.existing(job.wallet)
 
     def run(self) -> None:
-        if not self.done():
+        if self.done():
+            self.wallet.retry()  # to be told of it, or the next such wish would be taken for this
+        else:
             getattr(self, "_" + self.job.kind.replace("-", "_"))()
         self._confirmed()
         if not self.done():
@@ -186,7 +188,7 @@ class User:
 
     def _peg_in(self) -> None:
         pending = self.wallet.deposits()
-        if not pending and self.wallet.retry():
+        if not pending and self.wallet.retry() and self.done():
             return
         STEPS.stage = "deposit: "
         STEPS.said.add("deposit: chain read")  # it was, to see whether a deposit waits
@@ -195,9 +197,9 @@ class User:
         STEPS.at("in the mempool")
         k = self.net.session.network.k
         while (depth := self.wallet.deposits()[0].confirmations) < k:
-            if depth == 1:
+            if depth:
                 STEPS.at("one block deep")
-            self.net.mine()
+            self.net.mine(k - depth if depth else 1)
         STEPS.at("k blocks deep")
         STEPS.stage = ""
         STEPS.counts.clear()

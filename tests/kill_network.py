@@ -196,6 +196,7 @@ class Sixteen:
     client: Client = field(init=False)
     down: list[str] = field(default_factory=list)
     turn: int = 0
+    last: str = "swap"
 
     def __post_init__(self) -> None:
         self.devnet = Devnet("kills", folder=self.folder, progress=lambda _: None)
@@ -225,19 +226,18 @@ class Sixteen:
 
     def strike(self, operation: str, step: str, victim: str) -> None:
         """Do an operation up to a step, kill, go on to its end, and look whether all is there."""
-        job = self.job(operation)
+        job, self.last = self.job(operation), operation
         self.client.begin(job)
         self.client.until(step)
         getattr(self, f"_{victim}")(job)
         self.market.check(job)
 
     def settle(self) -> None:
-        """Whatever was struck last, others are served."""
-        for operation in SATS:
-            job = self.job(operation)
-            told = self.client.run(job)
-            assert "done" in told, f"{operation} after the strikes: {told}"
-            self.market.check(job)
+        """Whatever was struck last, the next user is served."""
+        job = self.job(self.last)
+        told = self.client.run(job)
+        assert "done" in told, f"{self.last} after the strikes: {told}"
+        self.market.check(job)
 
     def close(self) -> None:
         """End it; nothing of it stays."""
@@ -289,7 +289,7 @@ class Sixteen:
 
 
 @dataclass
-class Small:
+class Managed:
     """Networks of two operators, one after the other in one folder: their manager is killed.
 
     All keys die with it, so it matters little how many there were.

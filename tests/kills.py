@@ -23,10 +23,13 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
+from typing import ClassVar, Self
 
-from kill_network import Sixteen, Small
+from kill_network import Managed, Sixteen
 
 OPERATIONS = ("peg-in", "swap", "peg-out")
 VICTIMS = ("host", "node", "client", "enclave", "manager")
@@ -53,11 +56,16 @@ class Survived:
     seed: int
     steps: dict[str, tuple[str, ...]] = field(default_factory=dict)
     kills: int = 0
-    survived: int = 0
     by_victim: Counter[str] = field(default_factory=Counter)
     refused: Counter[str] = field(default_factory=Counter)
     networks: int = 0
     seconds: float = 0.0
+    failed: str = ""
+
+    @property
+    def survived(self) -> int:
+        """How many strikes were survived."""
+        return self.by_victim.total()
 
     def __str__(self) -> str:
         steps = ", ".join(f"{name} {len(steps)} steps" for name, steps in self.steps.items())
@@ -81,15 +89,26 @@ def survive(
     """
     begun = time.monotonic()
     seed = secrets.randbelow(1 << 32) if seed is None else seed
-    result = Survived(seed)
+    chance, result = random.Random(seed), Survived(seed)
     with tempfile.TemporaryDirectory(prefix="k") as folder:
-        campaign = _Campaign(Path(folder), result, random.Random(seed), progress)
-        try:
-            campaign.run(only)
-        except Exception as exc:
-            raise AssertionError(f"{campaign.at} (seed {seed}): {exc}") from exc
-        finally:
-            campaign.close()
+        big, small = (
+            Big(Path(folder), result, progress, chance),
+            Small(Path(folder), result, progress),
+        )
+        with big, small:
+            result.steps = big.record()
+            strikes = [
+                Strike(operation, step, victim)
+                for operation, steps in result.steps.items()
+                for step in steps
+                for victim in VICTIMS
+            ]
+            chosen = strikes if only is None else only(strikes, chance)
+            # Two cores, two lanes: a manager's networks are others than those of the rest.
+            with ThreadPoolExecutor(2) as both:
+                lanes = [both.submit(lane.make, chosen) for lane in (big, small)]
+                for lane in as_completed(lanes):
+                    lane.result()
     result.seconds = time.monotonic() - begun
     return result
 
@@ -107,62 +126,107 @@ def sample(strikes: Sequence[Strike], chance: random.Random) -> list[Strike]:
 
 
 @dataclass
-class _Campaign:
+class Lane:
+    """Strikes one after the other; it stops when any lane has failed."""
+
     folder: Path
     result: Survived
-    chance: random.Random
     progress: Progress
-    at: str = "before the first strike"
-    sixteen: Sixteen | None = None
-    small: Small | None = None
 
-    def run(self, only: Choice | None) -> None:
-        result = self.result
+    victims: ClassVar[tuple[str, ...]]
+
+    def make(self, chosen: Sequence[Strike]) -> None:
+        """Make those of the strikes that are this lane's. Raises `AssertionError` naming one."""
+        mine = [strike for strike in chosen if strike.victim in self.victims]
+        for number, strike in enumerate(mine, 1):
+            if self.result.failed:
+                return
+            self.result.kills += 1
+            self._try(str(strike), lambda strike=strike: self.strike(strike))
+            self.result.by_victim[strike.victim] += 1
+            if number % 10 == 0 or number == len(mine):
+                self.progress(f"{number} of {len(mine)}: {strike}")
+        if mine:
+            self._try(f"after {mine[-1]}", self.settle)
+
+    def _try(self, what: str, act: Callable[[], None]) -> None:
+        try:
+            act()
+        except Exception as exc:
+            self.result.failed = what
+            raise AssertionError(f"{what} (seed {self.result.seed}): {exc}") from exc
+
+    def strike(self, strike: Strike) -> None:
+        """Make one."""
+        raise NotImplementedError
+
+    def settle(self) -> None:
+        """Look whether others are served after the last one."""
+
+
+@dataclass
+class Big(Lane):
+    """Hosts, the node, clients, enclaves: networks of sixteen, each until four enclaves are down."""
+
+    chance: random.Random
+    network: Sixteen | None = None
+
+    victims = ("host", "node", "client", "enclave")
+
+    def record(self) -> dict[str, tuple[str, ...]]:
+        """The steps of each operation, done unharmed."""
+        found = {}
         for operation in OPERATIONS:
-            self.at = f"{operation}, unharmed"
-            result.steps[operation] = self._sixteen().steps(operation)
-            self.progress(f"{operation}: {', '.join(result.steps[operation])}")
-        strikes = [
-            Strike(operation, step, victim)
-            for operation, steps in result.steps.items()
-            for step in steps
-            for victim in VICTIMS
-        ]
-        chosen = strikes if only is None else only(strikes, self.chance)
-        for strike in chosen:
-            self.at = str(strike)
-            result.kills += 1
-            self._make(strike)
-            result.survived += 1
-            result.by_victim[strike.victim] += 1
-            if result.kills % 10 == 0 or result.kills == len(chosen):
-                self.progress(f"{result.survived} of {len(chosen)} survived; {strike}")
-        self.at += ", and what came after it"
-        if self.sixteen is not None:
-            self.sixteen.settle()
+            found[operation] = self._up().steps(operation)
+            self.progress(f"{operation}: {', '.join(found[operation])}")
+        return found
 
-    def _make(self, strike: Strike) -> None:
-        if strike.victim == "manager":
-            if self.small is None:
-                self.small = Small(self.folder / "small", self.result.refused)
-            self.small.strike(strike.operation, strike.step)
-            self.result.networks += 1
-            return
-        sixteen = self._sixteen()
-        sixteen.strike(strike.operation, strike.step, strike.victim)
-        if sixteen.spent:
-            sixteen.settle()
-            self.sixteen = None
-            sixteen.close()
+    def strike(self, strike: Strike) -> None:
+        network = self._up()
+        network.strike(strike.operation, strike.step, strike.victim)
+        if network.spent:
+            network.settle()
+            self.close()
 
-    def _sixteen(self) -> Sixteen:
-        if self.sixteen is None:
-            self.sixteen = Sixteen(self.folder / "sixteen", self.chance, self.result.refused)
+    def settle(self) -> None:
+        if self.network is not None:
+            self.network.settle()
+
+    def _up(self) -> Sixteen:
+        if self.network is None:
+            where = self.folder / "sixteen"
+            self.network = Sixteen(where, self.chance, self.result.refused)
             self.result.networks += 1
-        return self.sixteen
+        return self.network
 
     def close(self) -> None:
-        for network in (self.sixteen, self.small):
-            if network is not None:
-                network.close()
-        self.sixteen = self.small = None
+        network, self.network = self.network, None
+        if network is not None:
+            network.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+@dataclass
+class Small(Lane):
+    """Managers: a network for each, and each over what the last one left."""
+
+    victims = ("manager",)
+
+    def strike(self, strike: Strike) -> None:
+        self._networks.strike(strike.operation, strike.step)
+        self.result.networks += 1
+
+    @cached_property
+    def _networks(self) -> Managed:
+        return Managed(self.folder / "small", self.result.refused)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._networks.close()
