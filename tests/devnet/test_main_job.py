@@ -364,3 +364,23 @@ def test_units_in_no_block_are_told_of_when_the_quorum_needs_them(
     assert "wait for a block" in caught.value.hint
     net.mine()
     assert erin.swap(pool, net.zkbtc, 1_000).got > 0
+
+
+def test_a_wallet_that_takes_the_quorums_word_sees_the_same_and_swaps(
+    net: Connection, alice: Wallet, bob: Wallet, pool: Contract
+) -> None:
+    """`history="anchored"`: the same charms and balances, a swap of its own, fewer checks."""
+    swapped = bob.swap(pool, net.zkbtc, 5_000)
+    net.mine()
+    height = net.height
+    with connect(net.session.file, progress=False, history="anchored") as light:
+        assert light.height == height
+        ledgers = [each.session.ledger for each in (net, light)]
+        assert ledgers[1].state_hash() == ledgers[0].state_hash()
+        assert light.existing("bob").balance().held() == bob.balance().held()
+        assert light.spell(swapped.txid).verdict == "correct by its quorum's word"
+        assert net.spell(swapped.txid).verdict == "correct"
+        assert light.existing("alice").swap(pool, light.zkbtc, 3_000).signers == 12
+    net.mine()
+    with pytest.raises(InvalidInput, match="anchored or full"):
+        connect(net.session.file, history="none")  # type: ignore[arg-type]

@@ -269,10 +269,9 @@ def connect(
     `Unavailable` when none runs, `Incorrect` when its files and its chain do not fit together,
     `InvalidInput` for another `history`.
     """
-    if history not in get_args(HistoryKind):
-        raise InvalidInput(
-            f"history {history!r}, expected one of {', '.join(get_args(HistoryKind))}"
-        )
+    kinds = get_args(HistoryKind)
+    if history not in kinds:
+        raise InvalidInput(f"history {history!r}, expected {' or '.join(kinds)}")
     _warn_of_planted(Path.cwd())
     found = network if isinstance(network, NetworkFile) else network_file.find(network)
     portal = Portal()
