@@ -367,7 +367,7 @@ def test_units_in_no_block_are_told_of_when_the_quorum_needs_them(
 
 
 def test_a_wallet_that_takes_the_quorums_word_sees_the_same_and_swaps(
-    net: Connection, alice: Wallet, bob: Wallet, pool: Contract
+    net: Connection, bob: Wallet, pool: Contract
 ) -> None:
     """`history="anchored"`: the same charms and balances, a swap of its own, fewer checks."""
     swapped = bob.swap(pool, net.zkbtc, 5_000)
