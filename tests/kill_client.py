@@ -3,7 +3,8 @@
 Run as a script: `python kill_client.py FOLDER` opens the network of that state folder through the
 SDK. One JSON object a line comes in (what to do), one a line goes out: {"step": name}, and then
 nothing happens at all until the line "go" comes; at last {"done": ...} or {"refused": ...}. So
-whoever kills can strike exactly there. The steps are seen from outside the product: in a session,
+whoever kills can strike exactly there. A step is what leaves a trace: on disk, at the operators, in
+the node, or in time (a proof). The steps are seen from outside the product: in a session,
 a transport and a folder that say what passes through them and change nothing.
 """
 
@@ -90,7 +91,7 @@ ASKED = {frames.VOTE: "vote", frames.SIGN: "signature"}
 
 
 class Transport(HttpTransport):
-    """The hosts over HTTP; the first question, the first answer and the quorum's last are steps."""
+    """The hosts over HTTP; the first answer to a question and the quorum's last one are steps."""
 
     quorum = 0
 
@@ -98,7 +99,6 @@ class Transport(HttpTransport):
         what = ASKED.get(frame.kind)
         if what is None:
             return await super().ask(operator, frame)
-        STEPS.at(f"{what}s asked for")
         reply = await super().ask(operator, frame)
         if reply.refusal is None:
             count = STEPS.counted(what)
@@ -138,14 +138,13 @@ class Watched(Session):
         return context
 
     async def complete(self, what: str, assembled: Assembled, *accounts: Any, **more: Any) -> Any:
-        STEPS.at("transaction drafted")
+        if what == "deposit":
+            STEPS.at("address derived")
         return await super().complete(what, assembled, *accounts, **more)
 
     async def request(self, proven: Assembled, *accounts: Any) -> bytes:
         STEPS.at("proof made")
-        request = await super().request(proven, *accounts)
-        STEPS.at("evidence gathered")
-        return request
+        return await super().request(proven, *accounts)
 
     async def publish(self, tx: Any) -> None:
         STEPS.at("transaction signed")
@@ -194,7 +193,6 @@ class User:
         STEPS.said.add("deposit: chain read")  # it was, to see whether a deposit waits
         if not pending:
             pending = [self.wallet.deposit(self.job.amount, delay=DELAY)]
-        STEPS.at("in the mempool")
         k = self.net.session.network.k
         while (depth := self.wallet.deposits()[0].confirmations) < k:
             if depth:
