@@ -22,6 +22,7 @@ from enclave_world import (
 )
 from tests.kernel import verify_spend
 
+from grail.errors import QuorumNotReached
 from grail.operators import frames
 from grail.operators.asking import Limits, Operators
 from grail.operators.client import collect
@@ -241,9 +242,22 @@ def test_too_few_others_recover_nobody(world: World) -> None:
     enclaves[0] = handed_over(world, 0)
     transport = peers(enclaves)
     transport.faults.update({i: Fault(dead=True) for i in range(9, 16)})
-    with pytest.raises(Exception, match="8 of 9 operators granted"):
+    with pytest.raises(QuorumNotReached, match="8 of 9 operators granted"):
         recovered(enclaves, 0, transport)
     assert not instance(enclaves[0]).recovered
+
+
+def test_K1_a_takeover_that_fails_half_way_stops_the_old_instance_too(world: World) -> None:
+    """Eight count it no more: it has to ask for an epoch itself, and comes back with it."""
+    enclaves = world.enclaves()
+    old, new = enclaves[0], handed_over(world, 0)
+    transport = peers(enclaves)
+    transport.faults.update({i: Fault(dead=True) for i in range(9, 16)})
+    with pytest.raises(QuorumNotReached, match="8 of 9 operators granted"):
+        recovered([new, *enclaves[1:]], 0, transport)
+    assert instance(old) == Instance(1, 2, recovered=False)
+    assert recovered(enclaves, 0).epoch == 3
+    assert instance(old) == Instance(3, 3, recovered=True)
 
 
 def test_S34_refused_frames_of_rule_6_change_nothing(world: World) -> None:

@@ -106,8 +106,8 @@ MAX_FRAME = MAX_BYTES + 2 * MAX_OPERATORS * MAX_MESSAGE // 8
 """A signing request of the largest size with a certificate beside it."""
 
 
-MAX_LACKING = 64
-"""Families that a status names at once."""
+MAX_LACKING = 4_096
+"""Families that a status names at once: as many as an instance remembers."""
 
 
 @dataclass(frozen=True)

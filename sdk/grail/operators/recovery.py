@@ -72,6 +72,9 @@ async def recover(
             break
         epoch = following
     good = len(carrier.granted)
+    if good:
+        # Whoever granted counts no older instance any more: that one has to ask again too.
+        await carrier.stop_older(hello)
     raise operators.report.failure("granted", good, operators.scope.recovery)
 
 
