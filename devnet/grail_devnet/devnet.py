@@ -62,6 +62,7 @@ class Devnet:
         deploy: bool = True,
         node_port: int | None = None,
         bitcoind: Path | None = None,
+        successor_vk: bytes | None = None,
         folder: Path | None = None,
         progress: Progress | None = None,
         daemon: bool = False,
@@ -69,12 +70,13 @@ class Devnet:
         """Start a network, and return when it signs.
 
         Without a name it gets one of its own; `folder` is for those who keep state elsewhere;
+        `successor_vk` names the app that the operators agree on as zkBTC's successor;
         `daemon` says that this process serves the network alone and may be ended with it.
         Raises `InvalidInput` when one of that name runs, `NodeUnfit` or `Unavailable` when
         something cannot start; nothing is left behind then.
         """
         name = name or f"py-{os.getpid()}-{secrets.token_hex(3)}"
-        plan = Plan(operators, quorum, deploy, node_port, bitcoind)
+        plan = Plan(operators, quorum, deploy, node_port, bitcoind, successor_vk)
         claim = Claim.take(folder or folder_of(name), daemon=daemon)
         backend = ProcessBackend(claim.folder.path)
         self._portal, self._nodes = Portal(), list[Node]()

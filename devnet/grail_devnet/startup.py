@@ -21,6 +21,8 @@ from grail.apps.zkbtc import ZkBtc
 from grail.bitcoin.network import REGTEST, Network
 from grail.bitcoin.node import Node
 from grail.bitcoin.spv import Header, PinnedHeader
+from grail.charms.app import Contract, identity_of
+from grail.charms.record import NO_SUCCESSOR
 from grail.errors import Unavailable
 from grail.folders import write_private
 from grail.network_file import NetworkFile, Operator
@@ -48,13 +50,18 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to start. `deploy` False leaves the network with a roster and no zkBTC yet."""
+    """What to start. `deploy` False leaves the network with a roster and no zkBTC yet.
+
+    `successor_vk` is the vk of a mended zkBTC: the operators then agree on the contract of zkBTC's
+    identity and this vk as its successor.
+    """
 
     operators: int = 16
     quorum: int = 12
     deploy: bool = True
     node_port: int | None = None
     bitcoind: Path | None = None
+    successor_vk: bytes | None = None
 
 
 @dataclass
@@ -141,13 +148,16 @@ class Started:
         height = await node.getblockcount()
         header = await node.getblockheader(await node.getblockhash(height))
         funded = await faucet.pay([(faucet.account.address, GRAIL_COIN)])
+        network, vk = Network(REGTEST, funded.outpoint(0)), self.plan.successor_vk
+        heir = None if vk is None else Contract(identity_of(network.grail_outpoint), vk)
         configuration = Configuration(
-            Network(REGTEST, funded.outpoint(0)),
+            network,
             PinnedHeader(height, Header.parse(header)),
             app.bundle.vk,
             operators=self.plan.operators,
             quorum=self.plan.quorum,
             single_party=True,
+            successor=NO_SUCCESSOR if heir is None else heir.gid(network),
         )
         write_private(self.folder.configuration, configuration.to_json().encode())
         return configuration

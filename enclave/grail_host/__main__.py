@@ -26,6 +26,7 @@ from grail_host.conflicts import Conflicts
 from grail_host.deadline import Deadline
 from grail_host.finisher import Finisher
 from grail_host.follower import Follower
+from grail_host.herald import Herald
 from grail_host.journal import Journal
 from grail_host.keeper import Keeper
 from grail_host.link import Link
@@ -72,12 +73,13 @@ def build(settings: Settings) -> Starlette:
         if standing.family is not None and not standing.decision:
             caretaker.voted(standing.family, standing.outpoints, standing.body)
 
+    herald = Herald(node, link, follower, configuration)
     recovery = Recovery(link, peers, restored)
     quota = Quota(settings.requests, settings.megabytes * 1_000_000)
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        parts = (follower, conflicts, keeper, recovery)
+        parts = (follower, conflicts, keeper, recovery, herald)
         tasks = [asyncio.create_task(each.run()) for each in parts]
         finisher.resume()
         try:

@@ -25,6 +25,7 @@ from grail.bitcoin.spv import Inclusion
 from grail.bitcoin.tx import Tx, verify_input
 from grail.charms.app import Contract
 from grail.charms.history import HistoryKind
+from grail.charms.record import read_state
 from grail.connection.fate import Fate
 from grail.connection.outbox import Outbox, Sent
 from grail.connection.receipt import Receipt
@@ -49,7 +50,7 @@ from grail.operators.messages import Scope
 from grail.operators.signing_job import SigningJob
 from grail.operators.transport import Host, HttpTransport, Transport
 from grail.operators.turns import Turn, Turns
-from grail.types import Txid, TxOut
+from grail.types import OutPoint, Txid, TxOut
 from grail.wallet.account import Account
 from grail.wallet.coins import Coin
 from grail.wallet.ledger import Ledger
@@ -227,11 +228,30 @@ class Session:
         roster = self.context().roster
         return Scope(
             self.network.id,
-            ports[0].outpoint,
+            self._epoch_began(ports[0].outpoint),
             self.configuration.digest,
             roster.keys,
             roster.quorum,
         )
+
+    def _epoch_began(self, nft: OutPoint) -> OutPoint:
+        """Where the Grail NFT lay when its epoch began: naming a successor moves it on within one.
+
+        That outpoint is the roster's id in the signing rounds.
+        """
+        app = self.zkbtc.nft
+        while (judged := self.ledger.verdict(nft.txid)) is not None and judged.checked is not None:
+            checked = judged.checked
+            epoch = read_state(checked.charms[nft.vout][app])[0].epoch
+            before = [
+                txin.outpoint
+                for txin, prevout in zip(checked.tx.inputs, checked.prevouts, strict=True)
+                if app in prevout.charms and read_state(prevout.charms[app])[0].epoch == epoch
+            ]
+            if not before:
+                break
+            nft = before[0]
+        return nft
 
     # ---- the way of a transaction
 
