@@ -50,9 +50,9 @@ def _check(vk: bytes) -> None:
     for raw in g1:
         _g1(raw)
     for raw in (beta, gamma, delta):
-        _g2(raw)
+        g2(raw)
     _want(gamma != delta, "gamma equals delta")
-    _want(_g2(delta) != (G2_X, G2_Y), "delta is the generator")
+    _want(g2(delta) != (G2_X, G2_Y), "delta is the generator")
     _want(len(set(g1[1:])) == 4, "two IC points are equal")
 
 
@@ -103,7 +103,8 @@ def _root(a: Fq2) -> Fq2 | None:
     return None
 
 
-def _g2(raw: bytes) -> tuple[Fq2, Fq2]:
+def g2(raw: bytes) -> tuple[Fq2, Fq2]:
+    """A point of G2. Raises `Unsafe`, saying in what way it is none."""
     body, flags = _flags(raw)
     _want(flags in (0, 2), "the identity")
     x = _coordinate(body[:32]), _coordinate(body[32:])

@@ -14,6 +14,7 @@ from functools import cache
 from typing import Any
 
 import sample_circuit
+import slow_keys
 
 from grail.bitcoin import addresses, script
 from grail.bitcoin.addresses import Roster
@@ -205,6 +206,18 @@ CEREMONY = bundle({}, {0: ISSUE}, single_party=False)
 BUNDLES = {entry.vk: entry for entry in (ZKBTC_BUNDLE, POOL_BUNDLE, TOKEN_BUNDLE)}
 
 
+def _outside_the_subgroup() -> bytes:
+    """A compressed point of the twist's curve that is in no pairing's group: most are."""
+    for x in range(1, 100):
+        raw = x.to_bytes(64, "little")
+        try:
+            slow_keys.g2(raw)
+        except slow_keys.Unsafe as exc:
+            if "subgroup" in str(exc):
+                return raw
+    raise AssertionError("no such point")
+
+
 def _unsafe() -> tuple[Bundle, ...]:
     """Bundles of a token, each with a key that nobody should trust."""
     vk = verifying_key("key0")
@@ -217,6 +230,7 @@ def _unsafe() -> tuple[Bundle, ...]:
         vk[:96] + bytes(63) + b"\x40" + vk[160:],  # gamma is
         vk[:224] + (3).to_bytes(8, "little") + vk[232:328],  # a point too few
         vk[:-32] + bytes([vk[-32] ^ 1]) + vk[-31:],  # most likely off the curve
+        vk[:96] + _outside_the_subgroup() + vk[160:],  # gamma is no point of G2
     )
     return tuple(bundle({}, {0: {**ISSUE, "vk": key}}) for key in keys)
 

@@ -90,6 +90,7 @@ FORGED_DIVISIONS: Mapping[str, Callable[[int, int], tuple[int, int]]] = {
         (a % b - b) % MODULUS,
     ),
     "no quotient, all remainder": lambda a, _: (0, a),
+    "another quotient, the same remainder": lambda a, b: (a // b + 1, a % b),
     "a quotient in the field": lambda a, b: (a * pow(b, -1, MODULUS) % MODULUS, 0),
     "a quotient in the field, remainder 1": lambda a, b: (
         (a - 1) * pow(b, -1, MODULUS) % MODULUS,

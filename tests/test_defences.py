@@ -1,0 +1,74 @@
+"""The list of defences: none of its entries is lost by a change elsewhere, and each row has one."""
+
+from __future__ import annotations
+
+import ast
+from functools import cache
+from pathlib import Path
+
+import pytest
+from defences.defence import ROOT, Defence, Patch, issue_rows
+from defences.judging import Verdicts, bare
+from defences.scratch import replaced
+from defences.switching import DEFENCES, chosen
+
+TESTS = ROOT / "tests"
+
+
+@cache
+def functions(path: Path) -> frozenset[str]:
+    tree = ast.parse(path.read_text())
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
+    return frozenset(node.name for node in ast.walk(tree) if isinstance(node, kinds))
+
+
+def test_the_issues_rows() -> None:
+    assert len(issue_rows()) == len(set(issue_rows())) == 94
+    assert {"S11", "S17", "C5", "G8", "Z8", "D5"}.isdisjoint(issue_rows())
+
+
+def test_every_row_has_a_defence() -> None:
+    defended = {entry.threat for entry in DEFENCES}
+    assert [row for row in issue_rows() if row not in defended] == []
+    assert defended <= set(issue_rows())
+
+
+@pytest.mark.parametrize("entry", DEFENCES, ids=lambda entry: f"{entry.threat} {entry.place}")
+def test_an_entry_says_what_is_there(entry: Defence) -> None:
+    """Each snippet stands once in its file, is changed by its patch, and its tests exist.
+
+    Where code moved, write the snippet anew; where a guard is gone, say what took its place.
+    """
+    for patch in entry.patches:
+        text = (ROOT / patch.file).read_text()
+        assert replaced(text, patch) != text
+        if patch.file.endswith(".py"):
+            compile(replaced(text, patch), patch.file, "exec")
+    assert entry.tests
+    for test in entry.tests:
+        path, _, name = bare(test).partition("::")
+        assert name in functions(TESTS / path), test
+
+
+def test_a_row_without_a_defence_is_an_error() -> None:
+    with pytest.raises(ValueError, match="Q1"):
+        chosen(["Q1"])
+
+
+def test_a_snippet_must_stand_once() -> None:
+    patch = Patch("f.py", "a", "b")
+    assert replaced("xax", patch) == "xbx"
+    for text in ("x", "aa"):
+        with pytest.raises(ValueError, match="expected once"):
+            replaced(text, patch)
+
+
+def test_what_counts_as_red() -> None:
+    """A failed assertion does; a broken fixture or import, a missing test, a pass do not."""
+    verdicts = Verdicts(passed={"p", "both"}, red={"r", "both"}, broken={"b": "set-up: no"})
+    assert verdicts.why_not_red(["r", "both[1]"]) == ""
+    assert "passes" in verdicts.why_not_red(["r", "p"])
+    assert "set-up" in verdicts.why_not_red(["b"])
+    assert "did not run" in verdicts.why_not_red(["x"])
+    assert verdicts.why_not_green(["p"]) == ""
+    assert "fails" in verdicts.why_not_green(["both"])
