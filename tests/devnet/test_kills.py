@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
 import pytest
 from kill_books import Books, Held
@@ -12,6 +13,8 @@ from grail.charms.app import App
 from grail.connection.connection import connect
 from grail.errors import QuorumNotReached
 from grail.operators.asking import Limits
+from grail.operators.frames import VOTE, Frame, Reply
+from grail.operators.transport import HttpTransport
 from grail_devnet.devnet import Devnet
 
 pytestmark = pytest.mark.devnet
@@ -59,6 +62,34 @@ def test_books_that_do_not_balance_are_seen(after: Books, said: str) -> None:
     books(sats=990, fees=10).check_since(books())
     with pytest.raises(AssertionError, match=said):
         after.check_since(books())
+
+
+class Looking(HttpTransport):
+    """Notes what lies on the client's disk when an operator first hears of something."""
+
+    folder: Path
+    found: set[int]
+
+    async def ask(self, operator: int, frame: Frame) -> Reply:
+        if frame.kind == VOTE:
+            self.found.add(len(list(self.folder.iterdir())))
+        return await super().ask(operator, frame)
+
+
+def test_S18_a_request_is_on_disk_before_an_operator_hears_of_it(devnet: Devnet) -> None:
+    with connect(devnet.file, progress=False) as net:
+        frank = net.wallet("frank")
+        net.faucet(frank, 1_000_000)
+        deposit = frank.deposit(300_000)
+        net.mine(6)
+        before = len(list(net.session.unfinished))
+        looking = Looking(net.session.transport.hosts)
+        looking.folder, looking.found = devnet.file.folder / "unfinished", set()
+        net.session.transport = looking
+        frank.peg_in(deposit)
+        assert looking.found == {before + 1}
+        assert len(list(net.session.unfinished)) == before
+        net.mine()
 
 
 def test_S18_a_wish_cut_short_is_finished_and_not_done_twice(fresh_devnet) -> None:
