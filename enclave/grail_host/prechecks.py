@@ -17,10 +17,15 @@ from grail.bitcoin.tx import Tx, verify_input
 from grail.errors import Incorrect, InvalidInput, NodeError, Refused
 from grail.operators.evidence import SigningRequest
 from grail.operators.signing_job import spent_outputs
+from grail.operators.spent import family_of
 from grail.types import OutPoint, Txid
 
 REMEMBERED = 64
 """Requests whose witnesses were found valid: promises and ballots carry the same bytes again."""
+
+
+NETWORK = bytes(32)
+"""Families are only compared to each other here, so any network's id will do."""
 
 
 class Prechecks:
@@ -54,6 +59,9 @@ class Prechecks:
             # enclave to say, and it names the winner. One in a block has won.
             if not txin.witness and not await self._spent_in_block(txin.outpoint):
                 continue
+            # Nor is its own double in the way, which pays less: a raise is of the same family (G9).
+            if txin.witness and await self._raises(tx, txin.outpoint):
+                continue
             if await self._published(tx):
                 return
             raise Refused(
@@ -62,6 +70,15 @@ class Prechecks:
                 got="spent or unknown",
                 expected="an unspent output, confirmed or in the mempool",
             )
+
+    async def _raises(self, tx: Tx, outpoint: OutPoint) -> bool:
+        """Whether an output waits to be spent by the same transaction with more change."""
+        asked = [{"txid": str(outpoint.txid), "vout": outpoint.vout}]
+        (found,) = await self._node.call("gettxspendingprevout", asked)
+        if "spendingtxid" not in found:
+            return False
+        other = Tx.parse(await self._node.getrawtransaction(Txid.from_hex(found["spendingtxid"])))
+        return family_of(NETWORK, other) == family_of(NETWORK, tx)
 
     async def _spent_in_block(self, outpoint: OutPoint) -> bool:
         """Whether an output is spent for good, or was never there."""

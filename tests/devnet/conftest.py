@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from chain_life import Life, opened
 
 from grail.bitcoin.node import Node, NodeSync
 from grail.portal import Portal
@@ -69,3 +70,10 @@ def lone_node(tmp_path: Path, binary: Path) -> Iterator[LoneNode]:
     node = LoneNode(tmp_path, binary)
     yield node
     node.close()
+
+
+@pytest.fixture(scope="session")
+def life() -> Iterator[Life]:
+    """A network whose blocks are undone and whose node is killed; its tests leave it usable."""
+    with opened() as found:
+        yield found

@@ -126,6 +126,21 @@ class FakeNode:
             "raw": self.mempool[txid],
         }
 
+    def _gettxspendingprevout(self, asked: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        spent = {
+            str(txin.outpoint): txid
+            for txid, raw in self.mempool.items()
+            for txin in Tx.parse(bytes.fromhex(raw)).inputs
+        }
+        names = [f"{item['txid']}:{item['vout']}" for item in asked]
+        return [
+            {**item, "spendingtxid": spent[name]} if name in spent else item
+            for item, name in zip(asked, names, strict=True)
+        ]
+
+    def _getrawtransaction(self, txid: str, _verbosity: int) -> Any:
+        return self.mempool[txid]
+
     def _sendrawtransaction(self, raw: str) -> str:
         tx = Tx.parse(bytes.fromhex(raw))
         self.mempool[str(tx.txid)] = raw

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, NoReturn
+from typing import Literal
 
 from grail.bitcoin import script
 from grail.bitcoin.node import MempoolEntry
@@ -93,6 +93,13 @@ class _Raising:
             )
         bare = plain(self.mine)
         first = bare[0] if bare else max(self.mine, key=lambda coin: coin.sats)
+        paid = await self._paid()
+        if paid >= self.rate:
+            raise InvalidInput(
+                f"{self.tx.txid} pays {paid:.1f} sat/vB with what it hangs on and what hangs on "
+                f"it, asked for {self.rate}",
+                hint="ask for a higher rate",
+            )
         # Only what is in a block helps: another unconfirmed parent would want a fee of its own.
         purse = self.session.purse(self.account.script)
         spare = plain(coin for coin in purse.coins if coin.height is not None)
@@ -111,8 +118,6 @@ class _Raising:
         own = self.account.script
         trial = self._spending(first, extra, script.dust_limit(own))
         wanted = self.rate * (self.entry.ancestor_vsize + trial.vsize) - self.entry.ancestor_fees
-        if wanted <= self.session.rate * trial.vsize and self._paid() >= self.rate:
-            self._enough()
         fee = max(wanted, self.session.rate * trial.vsize)
         left = script.dust_limit(own) + trial.fee - fee
         return self._spending(first, extra, left) if left >= script.dust_limit(own) else None
@@ -125,15 +130,18 @@ class _Raising:
         draft.change = Payment(self.account.script, change)
         return draft.assemble()
 
-    def _paid(self) -> float:
-        return self.entry.ancestor_fees / self.entry.ancestor_vsize
-
-    def _enough(self) -> NoReturn:
-        raise InvalidInput(
-            f"{self.tx.txid} pays {self._paid():.1f} sat/vB with what it hangs on, asked for "
-            f"{self.rate}",
-            hint="ask for a higher rate",
-        )
+    async def _paid(self) -> float:
+        """What miners find: the best rate of those that need it, each with all its ancestors."""
+        best = self.entry.ancestor_fees / self.entry.ancestor_vsize
+        queue, seen = [self.tx.txid], set[Txid]()
+        while queue:
+            for child in self.session.ledger.children(queue.pop()):
+                if child not in seen:
+                    seen.add(child)
+                    queue.append(child)
+                    entry = await self.session.node.getmempoolentry(child)
+                    best = max(best, entry.ancestor_fees / entry.ancestor_vsize)
+        return best
 
     # ---- by a replacement
 
