@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from defences.defence import ROOT, Defence, Patch, issue_rows
 from defences.judging import Verdicts, bare
+from defences.run import DEFENCES, chosen
 from defences.scratch import replaced
-from defences.switching import DEFENCES, chosen
 
 TESTS = ROOT / "tests"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from defences.switching import switch_off
+from defences.run import switch_off
 
 
 def main(threats: list[str]) -> int:
