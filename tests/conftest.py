@@ -6,11 +6,17 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 # Machines that run tests are shared and slow at times: an example's duration proves nothing.
+# Where a failure is what is expected (tests/defences), nobody reads the smallest example of it.
+PHASES = (Phase.explicit, Phase.generate) if os.environ.get("NO_SHRINKING") else tuple(Phase)
 settings.register_profile(
-    "grail", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+    "grail",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    print_blob=True,
+    phases=PHASES,
 )
 settings.load_profile("grail")
 

@@ -86,6 +86,7 @@ class Spoiler:
             [
                 book.pool_state(self.dice.choice([-1, 0, 7, 1_000, 1_100, 2**64 - 1, 2**64])),
                 [*book.pool_state(1_000)[:4], 0],
+                book.pool_state(1_000, asset=book.stranger(0)),
                 [1, b"note"],
                 [7],
                 [],

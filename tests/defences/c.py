@@ -217,13 +217,6 @@ DEFENCES: tuple[Defence, ...] = (
         ("grail/charms/test_index.py::test_C19_reorgs_leave_no_phantom",),
     ),
     Defence(
-        "C19",
-        "sdk/grail/charms/index.py",
-        ("            self._coins.pop(outpoint, None)\n        self.record = undo.record\n"),
-        ("            pass\n        self.record = undo.record\n"),
-        ("grail/charms/test_index.py::test_C19_reorgs_leave_no_phantom",),
-    ),
-    Defence(
         "C20",
         "sdk/grail/charms/spell.py",
         "    if len(apps) > MAX_APPS:\n",

@@ -178,15 +178,6 @@ DEFENCES: tuple[Defence, ...] = (
     ),
     Defence(
         "G10",
-        "sdk/grail/bitcoin/spv.py",
-        "        return 0 if height is None else self.tip.height - height + 1\n",
-        "        return 1 if height is None else self.tip.height - height + 1\n",
-        (
-            "grail_enclave/test_shown_conflicts.py::test_G10_a_true_conflict_that_is_reorganised_away",
-        ),
-    ),
-    Defence(
-        "G10",
         "sdk/grail/operators/spent.py",
         "        return self.depth(block) >= self.void_depth\n",
         "        return self.depth(block) >= 1\n",

@@ -209,6 +209,13 @@ DEFENCES: tuple[Defence, ...] = (
     Defence(
         "S12",
         "sdk/grail/bitcoin/spv.py",
+        "        return 0 if height is None else self.tip.height - height + 1\n",
+        "        return 1 if height is None else self.tip.height - height + 1\n",
+        ("grail_enclave/test_spent.py::test_S12_a_reorganisation_revives_a_decision",),
+    ),
+    Defence(
+        "S12",
+        "sdk/grail/bitcoin/spv.py",
         "        if node is None or self._best_at(node.height) != block:\n",
         "        if node is None:\n",
         (

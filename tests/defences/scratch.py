@@ -43,7 +43,8 @@ class Scratch:
     def environment(self) -> dict[str, str]:
         """The copy's packages come before any that are installed; nothing is compiled to disk."""
         paths = os.pathsep.join(str(self.tree / source) for source in SOURCES)
-        return {**os.environ, "PYTHONPATH": paths, "PYTHONDONTWRITEBYTECODE": "1"}
+        own = {"PYTHONPATH": paths, "PYTHONDONTWRITEBYTECODE": "1", "NO_SHRINKING": "1"}
+        return {**os.environ, **own}
 
     def remove(self) -> None:
         """Delete the copy."""
