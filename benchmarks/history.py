@@ -81,6 +81,15 @@ class Measured:
         third = max(1, len(self.parts[:-1]) // 3)
         return sum(self.parts[:-1][-third:]) / sum(self.parts[:third])
 
+    def __str__(self) -> str:
+        full = self.full
+        return (
+            f"{self.swaps:,} swaps: in full {full} in {full.frames} frames, "
+            f"{full.cpu / self.swaps * 1e3:.2f} ms of CPU and {full.bytes / self.swaps:,.0f} bytes "
+            f"a swap, last third of the parts / first third {self.drift:.2f}; "
+            f"by anchors {self.anchored}; headers and deploy in both {self.headers}"
+        )
+
     def table(self) -> str:
         """The figures for people."""
         rows = [
