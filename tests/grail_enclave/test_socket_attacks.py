@@ -30,7 +30,12 @@ def prepared(world: Scene, target: Target, out: Sequence[Removal] = ()) -> Encla
     others = [each.index for each in out if each.index is not None]
     index = others[0] if others else target.index
     world = target.scene or world
-    enclave = world.bare(index) if target.bare else world.enclave_of(index, **target.configuration)
+    if target.bare:
+        enclave = world.bare(index)
+    elif target.handed_over:
+        enclave = world.new_instance(index)
+    else:
+        enclave = world.enclave_of(index, **target.configuration)
     if all(each.state for each in out):
         target.prepare(enclave)
     return enclave

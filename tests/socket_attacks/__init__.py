@@ -17,6 +17,7 @@ STEPS = (
     "succession",
     "policy",
     "voting",
+    "instances",
     "membership",
 )
 

@@ -31,13 +31,7 @@ NAME = re.compile(r"(?:[A-Z][a-z]+){2,}|Busy")
 """A name in a text, where single words are words."""
 CAPITALISED = re.compile(r"(?:[A-Z][a-z]+)+")
 
-RESTART = "an instance that was replaced or is new: attacked in tests/grail_enclave/test_restart.py"
 EXCEPTED = {
-    **dict.fromkeys(
-        ("EpochTaken", "HelloInvalid", "NotGranted", "NotLacking", "NotRecovered", "NotReplaced"),
-        RESTART,
-    ),
-    "AnchorContradicted": "an alarm of the full history: tests/grail_enclave/test_full_history.py",
     "Unchecked": "no rule as shipped leaves it to a later one: see test_robustness, S35",
     "InternalError": "a fault that nobody foresaw, so nobody can send it: see test_robustness, S35",
     "RetiredRoster": "needs a change of rosters, which operators cannot agree on yet",

@@ -73,9 +73,9 @@ def instead(name: str, other: Rule) -> Removal:
     return Removal(lambda rules: tuple(other if each.name == name else each for each in rules))
 
 
-def patched(target: object, attribute: str, value: object) -> Removal:
+def patched(target: object, attribute: str, new: object) -> Removal:
     """Take a check out of the code: for those that are no rule of a list."""
-    return Removal(patch=lambda: mock.patch.object(target, attribute, value))
+    return Removal(patch=lambda: mock.patch.object(target, attribute, new))
 
 
 STATELESS = Removal(state=False)
@@ -90,6 +90,8 @@ class Target:
     prepare: Callable[[Enclave], object] = NOTHING
     configuration: Mapping[str, Any] = field(default_factory=dict)
     index: int = 0
+    handed_over: bool = False
+    """A new process with an operator's old key."""
     bare: bool = False
     """An enclave that knows headers only: no roster, no record."""
     scene: Scene | None = None

@@ -148,6 +148,14 @@ class Scene(World):
         ask(enclave, frames.RECORD, self.deploy_record().to_value()).unwrap()
         return enclave
 
+    def new_instance(self, index: int = 0) -> Enclave:
+        """A new process with an operator's key, which others may have promised with."""
+        enclave = Enclave(self.configuration, KEYS[index], handed_over=True)
+        self.feed(enclave)
+        ask(enclave, frames.FIRST_ROSTER_ACCEPT, self.first_roster.fields()).unwrap()
+        ask(enclave, frames.RECORD, self.deploy_record().to_value()).unwrap()
+        return enclave
+
     # Frequent parts of transactions.
 
     def port_after(self, count: int = 1, units: int = 200_000, **more: Any) -> Out:
