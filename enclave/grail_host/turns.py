@@ -19,11 +19,11 @@ import msgspec
 
 from grail.errors import InvalidInput, Refused
 
-LEASE = 8.0
-"""Seconds that a turn lasts: several times what building, proving and signing takes."""
+LEASE = 30.0
+"""Seconds that a turn lasts at most: a swap takes one, on a machine under load several."""
 
-SILENCE = 4.0
-"""Seconds after which a place is given up whose owner asks no more."""
+SILENCE = 6.0
+"""Seconds after which a place, or the turn, is given up whose owner asks no more."""
 
 HOLD = 1.0
 """Seconds that an answer waits for the turn to come."""
@@ -133,15 +133,15 @@ class Turns:
         """Let go of places whose owners went away, and of a turn that lasted too long."""
         now = self._clock()
         before = queue.places[:1]
-        queue.places = [p for p in queue.places if now - p.heard <= self._limit(p)]
+        queue.places = [
+            place
+            for place in queue.places
+            if now - place.heard <= SILENCE and (place.since is None or now - place.since <= LEASE)
+        ]
         if queue.places and queue.places[0].since is None:
             queue.places[0].since = queue.places[0].heard = now
         if queue.places[:1] != before:
             queue.moved.set()
-
-    @staticmethod
-    def _limit(place: _Place) -> float:
-        return SILENCE if place.since is None else LEASE
 
 
 def _hex(text: str, what: str) -> str:

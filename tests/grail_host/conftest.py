@@ -130,6 +130,7 @@ class FakeNode:
         spent = {
             str(txin.outpoint): txid
             for txid, raw in self.mempool.items()
+            if raw
             for txin in Tx.parse(bytes.fromhex(raw)).inputs
         }
         names = [f"{item['txid']}:{item['vout']}" for item in asked]

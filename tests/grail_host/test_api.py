@@ -226,6 +226,10 @@ def test_G11_a_users_spent_input_gets_no_vote(host, peg_out):
             answer = await post(client, frame)
             assert (answer.status_code, answer.json()["error"]) == (409, "InputSpent")
             assert running.enclave.state_hash() == before
+            # Nor when another family that waits is what spends it.
+            other = replace(tx, outputs=tx.outputs[:-1])
+            running.node.mempool[str(other.txid)] = other.serialize().hex()
+            assert (await post(client, frame)).status_code == 409
             # Spent by this very transaction, which waits in the mempool: asked again, no refusal.
             running.node.mempool[str(tx.txid)] = ""
             assert (await post(client, frame)).status_code == 200

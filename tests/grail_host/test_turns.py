@@ -50,18 +50,30 @@ def test_the_first_goes_at_once_and_the_others_in_their_order(clock: Clock) -> N
 def test_a_turn_that_is_not_ended_passes_on(clock: Clock) -> None:
     queues = Turns(clock)
     first, second = ask(queues), ask(queues)
-    clock.now = turns.SILENCE - 0.1
-    assert ask(queues, second.ticket).ahead == 1
+    while clock.now < turns.LEASE - 1:
+        clock.now += turns.SILENCE / 2
+        assert ask(queues, first.ticket).ahead == 0  # slow, and alive
+        assert ask(queues, second.ticket).ahead == 1
     clock.now = turns.LEASE + 0.1
     assert ask(queues, second.ticket).ahead == 0
     assert ask(queues, first.ticket).ahead == 1  # it queues up again, behind
 
 
+def test_a_turn_whose_owner_died_passes_on_sooner(clock: Clock) -> None:
+    queues = Turns(clock)
+    _first, second = ask(queues), ask(queues)
+    clock.now = turns.SILENCE - 0.1
+    assert ask(queues, second.ticket).ahead == 1
+    clock.now = turns.SILENCE + 0.1
+    assert ask(queues, second.ticket).ahead == 0
+
+
 def test_who_asks_no_more_gives_up_his_place(clock: Clock) -> None:
     queues = Turns(clock)
-    _first, _second, third = (ask(queues) for _ in range(3))
+    first, _second, third = (ask(queues) for _ in range(3))
     clock.now = turns.SILENCE - 0.1
-    ask(queues, third.ticket)
+    ask(queues, first.ticket)
+    assert ask(queues, third.ticket).ahead == 2
     clock.now = turns.SILENCE + 0.1
     assert ask(queues, third.ticket).ahead == 1  # the first one's turn lasts; the second left
 

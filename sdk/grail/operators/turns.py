@@ -7,6 +7,7 @@ who waits in vain goes anyway (votes and ballots decide, `grail.operators.rounds
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -19,8 +20,11 @@ from grail.operators.transport import HttpTransport
 ANSWER_SECONDS = 4.0
 """For one answer; a host holds its own back for a second."""
 
-STUCK_SECONDS = 20.0
+STUCK_SECONDS = 40.0
 """Without any progress of the queue: then it is left."""
+
+STAY_SECONDS = 1.5
+"""Between two words that the turn is in use."""
 
 ASKED = 3
 """Hosts that are tried."""
@@ -53,14 +57,24 @@ class Turns:
             ticket, found.last = await self._queue(operator, what.hex())
             if ticket:
                 break
+        asked = {"what": what.hex(), "ticket": ticket}
+        alive = asyncio.create_task(self._stay(operator, asked)) if ticket else None
         try:
             yield found
         finally:
-            if ticket:
+            if alive is not None:
+                alive.cancel()
                 told = {"what": what.hex(), "ticket": ticket, "txid": found.txid}
                 with anyio.CancelScope(shield=True), contextlib.suppress(GrailError, TimeoutError):
                     with anyio.fail_after(ANSWER_SECONDS):
                         await self.transport.tell(operator, "turn/done", told)
+
+    async def _stay(self, operator: int, asked: dict[str, str]) -> None:
+        """Say from time to time that the turn is in use: one that is not passes on."""
+        while True:
+            await asyncio.sleep(STAY_SECONDS)
+            with contextlib.suppress(GrailError):
+                await self.transport.tell(operator, "turn", asked)
 
     async def _queue(self, operator: int, what: str) -> tuple[str, str]:
         """A ticket whose turn it is, empty when the host does not answer; and the last txid."""
