@@ -69,6 +69,10 @@ class Ballots:
     def start(self) -> State:
         return State(0, (self.instances.fresh(0),) * self.n)
 
+    def seats(self, state: State) -> list[tuple[str, int, int]]:
+        """Who is who at the start: name, rank, cell."""
+        return [(f"operator {at}", at, cell) for at, cell in enumerate(state.cells)]
+
     # What may happen
 
     def following(self, state: State) -> Iterator[tuple[tuple[Step, ...], State]]:

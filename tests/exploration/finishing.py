@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 
 from simulator import TIP
 
-from grail.errors import Refused
 from grail.operators import certificates
 from grail.operators.messages import Open
 from grail.operators.rounds import Acceptor
@@ -49,9 +48,7 @@ class Finisher:
                 return f"operators {who} are up and cannot finish {' or '.join(order)}"
         return ""
 
-    def _ends_of(
-        self, form: Hashable, up: Up, order: tuple[str, ...]
-    ) -> tuple[str, ...] | None:
+    def _ends_of(self, form: Hashable, up: Up, order: tuple[str, ...]) -> tuple[str, ...] | None:
         """What is decided when each of these is brought to its end in turn; None when one is not."""
         key = (form, order)
         if key not in self._ends:
@@ -107,9 +104,7 @@ class Finisher:
                 return self._conclude(up, target, votes)
         return None
 
-    def _promises(
-        self, up: Up, number: int, target: str
-    ) -> tuple[Up, Certificate, Stood | None]:
+    def _promises(self, up: Up, number: int, target: str) -> tuple[Up, Certificate, Stood | None]:
         states = dict(up)
         given: dict[int, int] = {}
         for shown in (False, True):

@@ -11,17 +11,15 @@ and signed by each sender's acceptor, and a certificate is put together from tho
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from simulator import TIP, keys
 
-from grail.crypto import schnorr
 from grail.crypto.schnorr import KeyPair
 from grail.errors import Refused
 from grail.operators.certificates import Decision, Proposal
@@ -30,7 +28,7 @@ from grail.operators.grants import page_hash
 from grail.operators.messages import Family, Head, Message, Open, Promise, Scope, Standing, Vote
 from grail.operators.rounds import Acceptor
 from grail.operators.spent import SpentLog
-from grail.types import OutPoint, XOnlyKey
+from grail.types import OutPoint
 
 Request = tuple[Any, ...]
 """What is asked of an acceptor: a name and its arguments, which are numbers and names."""
@@ -60,25 +58,25 @@ Answer = int | str | Stood
 @contextmanager
 def signed_once() -> Iterator[None]:
     """Sign and verify each message once: a search meets the same ones thousands of times."""
-    sign, verify = KeyPair.sign, schnorr.verify
+    sign, verify = KeyPair.sign, Message.verify
     signatures: dict[tuple[bytes, bytes], bytes] = {}
-    good: set[tuple[bytes, bytes, bytes]] = set()
+    good: set[tuple[Scope, Message]] = set()
 
     def sign_once(self: KeyPair, digest: bytes) -> bytes:
         if (self.public, digest) not in signatures:
             signatures[self.public, digest] = sign(self, digest)
         return signatures[self.public, digest]
 
-    def verify_once(key: XOnlyKey, digest: bytes, signature: bytes) -> None:
-        if (key, digest, signature) not in good:
-            verify(key, digest, signature)
-            good.add((key, digest, signature))
+    def verify_once(self: Message, scope: Scope) -> None:
+        if (scope, self) not in good:
+            verify(self, scope)
+            good.add((scope, self))
 
-    KeyPair.sign, schnorr.verify = sign_once, verify_once  # type: ignore[method-assign]
+    KeyPair.sign, Message.verify = sign_once, verify_once  # type: ignore[method-assign]
     try:
         yield
     finally:
-        KeyPair.sign, schnorr.verify = sign, verify  # type: ignore[method-assign]
+        KeyPair.sign, Message.verify = sign, verify  # type: ignore[method-assign]
 
 
 @dataclass
@@ -91,20 +89,36 @@ class Chain:
         return self.depths.get(block, 0)
 
 
+@functools.cache
+def parts(kind: type) -> tuple[str, ...] | None:
+    """The fields of a dataclass; None for any other type."""
+    if not dataclasses.is_dataclass(kind):
+        return None
+    return tuple(each.name for each in dataclasses.fields(kind))
+
+
+@functools.cache
+def changes(kind: type) -> bool:
+    """Whether a value of this type may be changed in place."""
+    if dataclasses.is_dataclass(kind):
+        return not kind.__dataclass_params__.frozen  # type: ignore[attr-defined]
+    return issubclass(kind, (dict, list, set))
+
+
 def fork(value: Any) -> Any:
     """The same memory, to go on from apart. What is never changed in place is shared."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        if value.__dataclass_params__.frozen:  # type: ignore[attr-defined]
-            return value
-        made = copy.copy(value)
-        for each in dataclasses.fields(value):
-            setattr(made, each.name, fork(getattr(value, each.name)))
-        return made
+    kind = type(value)
+    if not changes(kind):
+        return value
     if isinstance(value, dict):
-        return type(value)((key, fork(item)) for key, item in value.items())
-    if isinstance(value, (list, set)):
-        return type(value)(fork(item) for item in value)
-    return value
+        return kind((key, fork(item)) for key, item in value.items())
+    names = parts(kind)
+    if names is None:
+        return kind(fork(item) for item in value)
+    made = object.__new__(kind)
+    for name in names:
+        setattr(made, name, fork(getattr(value, name)))
+    return made
 
 
 @dataclass
@@ -124,6 +138,7 @@ class Instances:
     _steps: dict[tuple[int, Request], tuple[int, Answer]] = field(default_factory=dict, repr=False)
     _pages: dict[bytes, bytes] = field(default_factory=dict, repr=False)
     _message_ids: dict[Any, int] = field(default_factory=dict, repr=False)
+    _forms: dict[Message, Any] = field(default_factory=dict, repr=False)
     _messages: list[tuple[int, dict[int, Message]]] = field(default_factory=list, repr=False)
 
     def __post_init__(self) -> None:
@@ -132,17 +147,16 @@ class Instances:
             self._names.update({outpoint: outpoint.txid.hex()[:6] for outpoint in of.outpoints})
 
     def fresh(self, group: int) -> int:
-        """The acceptor of a group that has just been started: the first instance, or a later."""
-        made = {}
-        for index in self.groups[group]:
-            pair, log = keys(self.scope.n)[index], SpentLog(Chain(), 1, 6)
-            if group in self.later:
-                made[index] = Acceptor.handed_over(
-                    self.scope, pair, log, instance=pair.public, draw=bytes
-                )
-            else:
-                made[index] = Acceptor(self.scope, pair, log)
-        return self._intern(group, made)
+        """The state of the acceptors of a group that have just been started."""
+        members = self.groups[group]
+        return self._intern(group, {i: self.started(i, group in self.later) for i in members})
+
+    def started(self, index: int, later: bool) -> Acceptor:
+        """The acceptor of an operator's first instance, or of a later one."""
+        pair, log = keys(self.scope.n)[index], SpentLog(Chain(), 1, 6)
+        if later:
+            return Acceptor.handed_over(self.scope, pair, log, instance=pair.public, draw=bytes)
+        return Acceptor(self.scope, pair, log)
 
     def acceptor(self, state: int, index: int | None = None) -> Acceptor:
         """An acceptor in this state: to look at, or to fork."""
@@ -186,13 +200,14 @@ class Instances:
             found.append(sent[next(left[group])])
         return found
 
-    def number(self, message: Message) -> int:
-        """The number of a message that was sent before."""
+    def number(self, message: Message, group: int | None = None) -> int:
+        """The number of a message that was sent before, by an instance of this group."""
         form = self._form(message, message.head.sender)
+        groups = range(len(self.groups)) if group is None else (group,)
         return next(
-            self._message_ids[group, form]
-            for group, members in enumerate(self.groups)
-            if message.head.sender in members and (group, form) in self._message_ids
+            self._message_ids[each, form]
+            for each in groups
+            if message.head.sender in self.groups[each] and (each, form) in self._message_ids
         )
 
     @functools.cache  # noqa: B019 - an Instances lives as long as one search
@@ -213,7 +228,7 @@ class Instances:
         for index, acceptor in members.items():
             after[index] = fork(acceptor)
             try:
-                answers[index] = self._ask(after[index], request)
+                answers[index] = self.ask(after[index], request, self.real)
             except Refused as exc:
                 answers[index] = exc.rule
         following = self._intern(group, after)
@@ -221,26 +236,32 @@ class Instances:
         assert len(said) == 1, f"operators answer {request} differently: {said}"
         return following, said.pop()
 
-    def _ask(self, acceptor: Acceptor, request: Request) -> Any:
+    def ask(
+        self,
+        acceptor: Acceptor,
+        request: Request,
+        real: Callable[[Certificate], Sequence[Any]],
+    ) -> Any:
+        """Put a request to an acceptor; `real` gives the messages of a certificate."""
         match request:
             case ("vote", name):
                 return acceptor.vote(self.rivals[name], TIP)
             case ("promise", number, name, *shown):
                 opened = self._opened(number, name)
-                evidence = [m for each in shown for m in self.real(each)]
+                evidence = [m for each in shown for m in real(each)]
                 return acceptor.promise(opened, self.rivals[name], TIP, evidence)
             case ("ballot", name, certificate):
-                return acceptor.ballot(self.real(certificate), self.rivals[name], TIP)
+                return acceptor.ballot(real(certificate), self.rivals[name], TIP)
             case ("decide", name, certificate):
-                return acceptor.decide(self.real(certificate), self.rivals[name])
+                return acceptor.decide(real(certificate), self.rivals[name])
             case ("hello", epoch):
                 return acceptor.hello(epoch, TIP)
             case ("grant", hello):
-                granted = acceptor.grant(self.real((hello,))[0], TIP)
+                granted = acceptor.grant(real((hello,))[0], TIP)
                 self._pages.update({page_hash(page): page for page in granted.pages})
                 return granted.grant
             case ("recover", certificate):
-                grants = self.real(certificate)
+                grants = real(certificate)
                 pages = {name: self._pages[name] for grant in grants for name in grant.pages}
                 return f"recovered, {len(acceptor.recover(grants, list(pages.values())))} lack"
         raise AssertionError(f"no such request: {request}")
@@ -280,16 +301,17 @@ class Instances:
 
     def _form(self, value: Any, me: int) -> Any:
         """A value without who I am: equal for operators that differ in nothing else."""
+        if value is None or type(value) in (int, bool, str):
+            return value
         match value:
             case Head():
                 return self._epochs(value.v, value.sender)
             case Message():
-                body = [
-                    self._form(getattr(value, each.name), me)
-                    for each in dataclasses.fields(value)
-                    if each.name not in WHO
-                ]
-                return (value.KIND, *body)
+                if value not in self._forms:
+                    names = [name for name in parts(type(value)) or () if name not in WHO]
+                    body = [self._form(getattr(value, name), value.head.sender) for name in names]
+                    self._forms[value] = (value.KIND, *body)
+                return self._forms[value]
             case OutPoint() | bytes():
                 return self._names.get(value, value)
             case Proposal():
@@ -298,17 +320,13 @@ class Instances:
                 # Which votes it keeps of a decision changes nothing: no rule looks into them.
                 return ("decision", value[0].round, self._names[value[0].family])
             case tuple() | list():
-                return tuple(self._form(item, me) for item in value)
+                return tuple([self._form(item, me) for item in value])
             case dict():
                 return frozenset(
                     (self._form(key, me), self._form(item, me)) for key, item in value.items()
                 )
-            case _ if dataclasses.is_dataclass(value):
-                form = [
-                    self._form(getattr(value, each.name), me)
-                    for each in dataclasses.fields(value)
-                    if each.name not in WHO
-                ]
+            case _ if (names := parts(type(value))) is not None:
+                form = [self._form(getattr(value, name), me) for name in names if name not in WHO]
                 return (*form, value.floor) if isinstance(value, Epochs) else tuple(form)
         return value
 

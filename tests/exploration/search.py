@@ -8,6 +8,8 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from .instances import Instances
+
 Progress = Callable[[str], object]
 
 
@@ -29,8 +31,11 @@ class Model(Protocol):
     """States, what follows them, and what must hold in each."""
 
     name: str
+    instances: Instances
 
     def start(self) -> Any: ...
+
+    def seats(self, state: Any) -> list[tuple[str, int, int]]: ...
 
     def key(self, state: Any) -> Hashable: ...
 
@@ -55,7 +60,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Explored:
-    """What a search saw. `verdict` says whether it closed, or how far it went."""
+    """What a search saw, in seconds of one core. `verdict`: whether it closed, or how far it went."""
 
     name: str
     states: int
@@ -84,7 +89,7 @@ def search(
     seconds: float | None = None,
 ) -> Explored:
     """Visit every state of a model; with `first`, stop at the first that must not be."""
-    began = said = time.monotonic()
+    began, said = time.process_time(), time.monotonic()
     start = model.start()
     # What led to each state: the state before it, and the step.
     came: dict[Hashable, tuple[Any, tuple[Step, ...]] | None] = {model.key(start): None}
@@ -117,11 +122,10 @@ def search(
             if key not in came:
                 came[key] = (state, steps)
                 todo.append(after)
-        now = time.monotonic()
-        if progress and now > said + 5:
-            said = now
+        if progress and time.monotonic() > said + 5:
+            said = time.monotonic()
             progress(f"{model.name}: {len(came):,} states, {len(todo):,} to go on from")
-        if seconds is not None and now > began + seconds:
+        if seconds is not None and time.process_time() > began + seconds:
             verdict = f"NOT exhausted, {len(todo):,} to go on from"
             break
     return Explored(
@@ -131,7 +135,7 @@ def search(
         decisions,
         deadlocks,
         violations,
-        time.monotonic() - began,
+        time.process_time() - began,
         verdict,
         tuple(found),
     )
