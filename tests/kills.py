@@ -114,9 +114,9 @@ def survive(
 
 
 def sample(strikes: Sequence[Strike], chance: random.Random) -> list[Strike]:
-    """Each victim twice, the slow manager once; each operation three times."""
-    victims = [*VICTIMS, *VICTIMS[:-1]]
-    operations = list(OPERATIONS) * 3
+    """Each victim once and the client, who matters most, once more; each operation twice."""
+    victims = [*VICTIMS, "client"]
+    operations = list(OPERATIONS) * 2
     chance.shuffle(operations)
     chosen = [
         chance.choice([s for s in strikes if (s.victim, s.operation) == wanted])

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.devnet
 def test_I11_I12_D18_kill_9_at_steps_chosen_by_a_seed() -> None:
     found = survive(lambda text: print(text, flush=True), sample)
     print(f"kills: {found.survived} of {found.kills} steps survived; {found}")
-    assert found.survived == found.kills == 2 * len(VICTIMS) - 1
+    assert found.survived == found.kills == len(VICTIMS) + 1
     assert set(found.by_victim) == set(VICTIMS)
     assert all(len(found.steps[operation]) >= 10 for operation in OPERATIONS)
 
