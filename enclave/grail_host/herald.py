@@ -18,7 +18,7 @@ from grail.bitcoin.spv import Inclusion, prove_inclusion
 from grail.bitcoin.tx import Tx
 from grail.charms.record import NO_SUCCESSOR
 from grail.crypto.schnorr import NUMS
-from grail.errors import GrailError
+from grail.errors import GrailError, TooLarge
 from grail.operators.configuration import Configuration
 from grail.operators.evidence import Known, assemble_record, missing
 from grail.operators.frames import RECORD, STATUS, Frame, Status
@@ -51,6 +51,7 @@ class Herald:
         self._found: tuple[Tx, BlockHash, int] | None = None
         self._from = 0
         self._shown_looks = 0
+        self._batch = BATCH
 
     async def run(self) -> None:
         """Look until cancelled; what fails is tried again. At once done without a successor."""
@@ -107,17 +108,26 @@ class Herald:
             self._from = (await self._node.getblockheader_info(deployed.block)).height
         last = await self._node.getblockcount()
         while self._from <= last:
-            until = min(self._from + BATCH - 1, last)
-            for block, raws in await self._node.blocks(self._from, until):
+            for block, raws in await self._blocks(self._from, last):
                 for tx in map(Tx.parse, raws):
                     if any(txin.outpoint == nft for txin in tx.inputs):
                         height = (await self._node.getblockheader_info(block)).height
                         self._found = (tx, block, height)
                         return self._found
-            self._from = until + 1
+                self._from += 1
         # It was looked for to the tip and not found: a reorganisation came between.
         self._from = 0
         return None
+
+    async def _blocks(self, first: int, last: int) -> list[tuple[BlockHash, list[bytes]]]:
+        """These blocks, or the first ones of them where they are large."""
+        while True:
+            try:
+                return await self._node.blocks(first, min(last, first + self._batch - 1))
+            except TooLarge:
+                if self._batch == 1:
+                    raise
+                self._batch //= 2
 
     async def _known(self, tx: Tx, block: BlockHash, roster: Roster) -> Known:
         """What proves the transaction, from the operator's own node."""

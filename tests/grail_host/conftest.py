@@ -139,7 +139,13 @@ class FakeNode:
             for item, name in zip(asked, names, strict=True)
         ]
 
-    def _getrawtransaction(self, txid: str, _verbosity: int) -> Any:
+    def _getrawtransaction(self, txid: str, verbosity: int, _block: str = "") -> Any:
+        for block in self.world.chain.blocks:
+            for tx in block.txs:
+                if str(tx.txid) == txid:
+                    raw = tx.serialize().hex()
+                    where = {"blockhash": str(block.header.hash), "confirmations": 1}
+                    return {"hex": raw, **where} if verbosity else raw
         return self.mempool[txid]
 
     def _sendrawtransaction(self, raw: str) -> str:
