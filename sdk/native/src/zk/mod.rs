@@ -19,6 +19,7 @@ mod proving_key;
 mod r1cs;
 mod reader;
 mod setup;
+mod sparse;
 mod verifier;
 mod wtns;
 
