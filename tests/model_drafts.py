@@ -31,6 +31,7 @@ GOOD = (
     book.issue,
     book.create,
     book.swap,
+    book.swap_without_an_asset,
     book.batch,
     book.pay,
     book.new_roster,

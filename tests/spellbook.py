@@ -447,6 +447,19 @@ def swap(contract: Contract = POOL, action: int = 1) -> Draft:
     )
 
 
+def swap_without_an_asset() -> Draft:
+    """As above, in a pool whose first asset is a token that nobody here holds: none of it counts."""
+    draft = swap()
+    states = [pool_state(a, asset=stranger(0)) for a in (1_000, 1_100)]
+    draft.inputs[0] = (
+        outpoint("port"),
+        coin(1_000, guard(POOL), {POOL.nft: states[0], ZKBTC.token: 2_000}),
+    )
+    draft.inputs[1] = (outpoint("bob's"), coin(5_000, person("bob")))
+    draft.outs[0] = (1_000, guard(POOL), {POOL.nft: states[1], ZKBTC.token: 1_820})
+    return draft
+
+
 def batch() -> Draft:
     """Two orders are settled by the pool, at height 150."""
     rows = (

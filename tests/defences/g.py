@@ -79,7 +79,7 @@ DEFENCES: tuple[Defence, ...] = (
         "sdk/grail/charms/facts.py",
         "    return 0 if app is None else units(entry.charms, app)\n",
         "    return 1 if app is None else units(entry.charms, app)\n",
-        ("grail/charms/test_slow_model.py::test_G5_two_models_agree",),
+        ("grail/charms/test_slow_model.py::test_both_accept_what_is_correct",),
     ),
     Defence(
         "G5",
