@@ -472,6 +472,18 @@ def test_K1_grants_are_late_once_a_newer_instance_has_asked():
     assert new.recover(grants) == ()
 
 
+def test_K1_an_instances_own_hello_replaces_it_by_nobody():
+    """Its carrier may show it to whoever answers for the operator, and that may be itself."""
+    others = acceptors()
+    new = handed_over(0)
+    hello = new.hello(2, TIP)
+    before = new.state_hash()
+    new.superseded(hello)
+    assert new.state_hash() == before
+    grants, _ = granted(hello, others[1:10])
+    assert new.recover(grants) == ()
+
+
 def test_K1_a_replaced_instance_forgets_its_votes_and_keeps_decisions():
     others = acceptors()
     old = others[0]
