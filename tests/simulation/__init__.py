@@ -7,9 +7,9 @@
     network.py         delays, losses, duplicates, partitions, lies on the wire
     client.py          users with real coordinators
     monitor.py         the judge (I1 to I6, I11, I12), with supply.py and second_opinion.py
-    play.py            one schedule from the storm to the end
+    stage.py           one schedule from the storm to the end
     shrink.py          a failing schedule made small
-    campaign.py        many schedules
+    campaigns.py       many schedules
 
 `campaign(first_seed, count)` plays the schedules of that many seeds. A failing one is shrunk and
 saved as JSON in the folder `saved`; `replay("I3-7.json")` plays it again, and every file that is
@@ -25,11 +25,12 @@ enclaves (remembered.py), and what every new instance learns in the same way is 
 enclave still runs every rule on every request by itself.
 """
 
-from simulation.campaign import FIRST, SAVED, Campaign, campaign, judged, replay, why
-from simulation.monitor import Monitor, Unsafe
-from simulation.play import Outcome, play
+from simulation.campaigns import FIRST, SAVED, Campaign, campaign, judged, replay, why
+from simulation.monitor import Monitor
 from simulation.schedule import Ask, Event, Schedule, drawn
 from simulation.shrink import shrunk
+from simulation.stage import Outcome, play
+from simulation.unsafe import Unsafe
 
 __all__ = [
     "FIRST",

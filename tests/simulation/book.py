@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from functools import cache, cached_property
 
 from enclave_world import MALLORY, RATE, prove
-from simulation.market import Market, market, outputs, port_of
 
 from grail.bitcoin.tx import Tx, TxIn
 from grail.bridge.peg_in import draft_peg_in
@@ -28,6 +27,7 @@ from grail.operators.messages import Family
 from grail.types import OutPoint, TxOut
 from grail.wallet.account import Account
 from grail.wallet.coins import Coin
+from simulation.market import Market, market, outputs, port_of
 
 BURN = 30_000
 """Units that a peg-out of the book burns."""
@@ -155,9 +155,7 @@ class _Maker:
         move = swapping(pool, ground.units, amount)
         built = draft_move(ground.context, ground.pool_app, pool, ground.purse(user), move)
         letters = "p" if parent is None else ""
-        return self.add(
-            Entry(name, letters, prove(built), (ground.users[user],), parent=parent)
-        )
+        return self.add(Entry(name, letters, prove(built), (ground.users[user],), parent=parent))
 
     def peg_in(self, name: str, letters: str, rate: int = RATE) -> Entry:
         """Serve one deposit, or two at once."""
@@ -182,7 +180,9 @@ class _Maker:
         draft.act(Act(ground.zkbtc, ground.app, "settle"))
         return draft.assemble()
 
-    def hostile(self, name: str, of: Entry, refusal: str, edit: Callable[[Assembled], Assembled]) -> None:
+    def hostile(
+        self, name: str, of: Entry, refusal: str, edit: Callable[[Assembled], Assembled]
+    ) -> None:
         """An attack: what was proven, edited."""
         self.add(replace(of, name=name, built=edit(of.built), refusal=refusal))
 

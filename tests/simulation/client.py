@@ -10,11 +10,6 @@ from dataclasses import dataclass, field, replace
 from random import Random
 
 import anyio
-from simulation.book import Entry, book
-from simulation.ground import Ground
-from simulation.monitor import Monitor, Unsafe
-from simulation.network import Network
-from simulation.station import job_of, read
 
 from grail.bitcoin.tx import Tx
 from grail.errors import GrailError, QuorumNotReached, Refused
@@ -26,6 +21,12 @@ from grail.operators.messages import Scope
 from grail.operators.report import Report
 from grail.operators.signing_job import SigningJob
 from grail.types import Txid
+from simulation.book import Entry, book
+from simulation.ground import Ground
+from simulation.monitor import Monitor
+from simulation.network import Network
+from simulation.station import job_of, read
+from simulation.unsafe import Unsafe
 
 LIMITS = Limits(answer=5, opener=3, straggler=1, tries=3, base=0.2, cap=10)
 
@@ -134,5 +135,3 @@ class Client:
         parent = self.monitor.finished.get(winner.tx.txid)
         if child is not None and parent is not None:
             await self._try(job_of(child.requested(parent)))
-
-

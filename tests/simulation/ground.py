@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from functools import cache
 
 from made_chain import Block, MadeChain
-from simulation.market import market
 
 from grail.bitcoin.tx import Tx
 from grail.types import BlockHash, OutPoint, Txid, TxOut
+from simulation.market import market
 
 
 @cache

@@ -77,9 +77,7 @@ class Market:
 
     def _deposit(self, letter: str) -> Deposit:
         owner = account(f"depositor-{letter}")
-        deposit = Deposit.of(
-            self.world.context, owner.script, owner.internal_key, max_fee=20_000
-        )
+        deposit = Deposit.of(self.world.context, owner.script, owner.internal_key, max_fee=20_000)
         self.coins[letter] = self.world.give(deposit.script, DEPOSIT)
         return deposit
 
@@ -88,7 +86,7 @@ class Market:
         deposit = self.world.deposit(ALICE)
         coin = self.world.give(deposit.script, DEPOSIT)
         self.world.chain.mine_many(self.world.network.k)
-        tx, coins = self._published(self.world.peg_in(deposit, coin))
+        _, coins = self._published(self.world.peg_in(deposit, coin))
         self.coins[letter] = next(c for c in coins if not c.charms)
         return next(c for c in coins if c.charms)
 

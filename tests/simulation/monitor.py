@@ -6,7 +6,7 @@
     I4   no nonce of a signature serves two messages
     I5   the slow model takes what was signed, with the same facts (second_opinion.py)
     I6   no proof that was accepted fits another transaction (second_opinion.py)
-    I11  everybody gets an answer in time, and no outpoint stays locked (play.py asks)
+    I11  everybody gets an answer in time, and no outpoint stays locked (stage.py asks)
     I12  every frame is answered: no exception, no fault of ours; a refusal changes nothing
 
 A failure is an `Unsafe` that begins with the invariant's name.
@@ -21,10 +21,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from enclave_world import KEYS, QUORUM
-from simulation import second_opinion, supply
-from simulation.book import Entry, book
-from simulation.ground import Ground
-from simulation.remembered import remembering
 from tests.kernel import SpendInvalid, verify_spend
 
 from grail.bitcoin.tx import Tx
@@ -33,8 +29,13 @@ from grail.operators import frames
 from grail.operators.certificates import Decision, Proposal
 from grail.operators.frames import Frame, Reply, Signatures
 from grail.operators.messages import Family
-from grail.types import BlockHash, OutPoint, Txid
+from grail.types import BlockHash, Txid
 from grail_enclave.checks import RULES, VOTING_STEP, Stage
+from simulation import second_opinion, supply
+from simulation.book import Entry, book
+from simulation.ground import Ground
+from simulation.remembered import remembering
+from simulation.unsafe import Unsafe
 
 if TYPE_CHECKING:
     from simulation.station import Instance, Station
@@ -45,18 +46,6 @@ ALL_CHECKS = frozenset(r.name for r in RULES if r.step < VOTING_STEP and Stage.S
 """What an enclave has checked by itself before it signs."""
 
 _verified = remembering(verify_spend)
-
-
-class Unsafe(AssertionError):
-    """An invariant does not hold. The text begins with its name."""
-
-
-@dataclass(frozen=True)
-class Signed:
-    """A family that an operator has signed, and what all its transactions spend."""
-
-    proposal: Proposal
-    spends: frozenset[OutPoint]
 
 
 @dataclass
@@ -228,11 +217,8 @@ class Monitor:
         for block in self.ground.above:
             for tx in block.txs[1:]:
                 self.spend(tx)
-            scan.block(block, lambda tx: self._correct(tx))
-        try:
-            scan.check()
-        except supply.NotBacked as exc:
-            raise Unsafe(str(exc)) from exc
+            scan.block(block, self._correct)
+        scan.check()
         self.burned.update(scan.burns)
         strangers = [txid for txid in scan.burns if txid in self.entries]
         if strangers:

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from random import Random
 
 import anyio
-from simulation.schedule import CORRUPT, SLOW, Schedule
-from simulation.station import Station
 
 from grail.errors import Unavailable
 from grail.operators.frames import Frame, Reply
+from simulation.schedule import CORRUPT, SLOW, Schedule
+from simulation.station import Station
 
 SLOWNESS = 40.0
 """How many times as long a slow operator takes for a hop."""

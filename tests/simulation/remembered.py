@@ -21,6 +21,7 @@ from grail.charms import spell
 from grail.charms.descriptor import Bundle
 from grail.crypto import schnorr
 from grail.errors import GrailError
+from grail.operators import rounds
 from grail.operators.evidence import SigningRequest
 from grail.operators.frames import Frame
 from grail.operators.grants import Grant, Hello
@@ -60,12 +61,15 @@ _PURE: list[tuple[Any, str]] = [
     (native, "groth16_verify_batch"),
     (spell, "parse"),
     (Message, "digest"),
+    (Message, "serialize"),
 ]
 _PARSED = (Bundle, Frame, Grant, Hello, Open, Promise, Psbt, SigningRequest, Tx, Vote)
 """Types of values that never change, read from bytes by `parse`."""
 
 _KEPT: list[tuple[Any, str, Any]] = [
     *((owner, name, remembering(getattr(owner, name))) for owner, name in _PURE),
+    # The digest of a memory is compared with itself alone: any one-to-one text will do.
+    (rounds, "encode", lambda value: repr(value).encode()),
     *((kind, "parse", staticmethod(remembering(kind.parse, 2_048))) for kind in _PARSED),
 ]
 

@@ -134,9 +134,7 @@ class Schedule:
 
 def _said(of: Ask | Event) -> dict[str, Any]:
     """The fields that are not as by default."""
-    return {
-        f.name: getattr(of, f.name) for f in fields(of) if getattr(of, f.name) != f.default
-    }
+    return {f.name: getattr(of, f.name) for f in fields(of) if getattr(of, f.name) != f.default}
 
 
 def drawn(seed: int) -> Schedule:
@@ -185,10 +183,11 @@ def _sick(chance: Random) -> dict[int, str]:
 def _faults(chance: Random, sick: dict[int, str]) -> list[Event]:
     well = [operator for operator in range(N) if operator not in sick]
     events = []
-    if chance.random() < 0.7:
-        losing = chance.sample(well, chance.randint(1, MOST_LOST - len(sick)))
+    if chance.random() < 0.6:
+        most = MOST_LOST - len(sick)
+        losing = chance.sample(well, min(most, chance.choice((1, 1, 2, 3, MOST_LOST))))
         for operator in losing:
-            for _ in range(chance.choice((1, 1, 2))):
+            for _ in range(chance.choice((1, 1, 1, 2))):
                 kind = chance.choice((RESTART, RESTART, CLONE))
                 at, down = chance.random() * STORM, chance.choice((0.0, 0.1, 2.0))
                 events.append(Event(round(at, 3), kind, operator, seconds=down))

@@ -9,19 +9,12 @@ from functools import cache
 
 import slow_rules
 from model_sample import Sample
-from simulation.book import Entry, book
 from slow_reading import No
 from slow_spells import Slow
 
 from grail.errors import SpellIncorrect
-
-
-class ModelsDiffer(AssertionError):
-    """I5: the slow model and the rules disagree on a spell."""
-
-
-class ProofReplayed(AssertionError):
-    """I6: a proof was accepted in another transaction."""
+from simulation.book import Entry, book
+from simulation.unsafe import Unsafe
 
 
 def plainly(entry: Entry) -> Sample:
@@ -56,7 +49,7 @@ def slow_verdict(name: str) -> str | slow_rules.Facts:
 
 
 def check_models_agree(entry: Entry) -> None:
-    """Raise `ModelsDiffer` unless the slow model takes this entry with the same facts."""
+    """Raise `Unsafe` unless the slow model takes this entry with the same facts."""
     slow = slow_verdict(entry.name)
     fast = {
         bytes(found.contract): (tuple(found.facts), found.digest)
@@ -64,12 +57,12 @@ def check_models_agree(entry: Entry) -> None:
         if found.standing == "action"
     }
     if slow != fast:
-        raise ModelsDiffer(f"I5: {entry.name}: {slow if isinstance(slow, str) else 'other facts'}")
+        raise Unsafe(f"I5: {entry.name}: {slow if isinstance(slow, str) else 'other facts'}")
 
 
 @cache
 def check_bound(name: str) -> None:
-    """Raise `ProofReplayed` when a proof of this entry fits any other of the book (I6).
+    """Raise `Unsafe` when a proof of this entry fits any other of the book (I6).
 
     A raise of the same family has the same spell and outputs, so it shares the proof (section 3).
     """
@@ -90,4 +83,4 @@ def check_bound(name: str) -> None:
             other.built.with_proofs(moved).check()
         except SpellIncorrect:
             continue
-        raise ProofReplayed(f"I6: the proof of {name} is accepted in {other.name}")
+        raise Unsafe(f"I6: the proof of {name} is accepted in {other.name}")

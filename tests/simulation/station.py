@@ -14,10 +14,6 @@ from random import Random
 
 from enclave_world import KEYS
 from made_chain import MadeChain
-from simulation.ground import Ground
-from simulation.market import market
-from simulation.monitor import Monitor
-from simulation.schedule import BOASTING, DEAD, TWO_FACED
 
 from grail.bitcoin.tx import Tx
 from grail.errors import GrailError, InvalidInput
@@ -30,6 +26,10 @@ from grail.operators.spent import family_of
 from grail.types import BlockHash, Txid
 from grail_enclave.enclave import Enclave
 from grail_host.conflicts import Watched, read_watched
+from simulation.ground import Ground
+from simulation.market import market
+from simulation.monitor import Monitor
+from simulation.schedule import BOASTING, DEAD, TWO_FACED
 
 SIGNING = (frames.VOTE, frames.OPEN, frames.PROMISE, frames.BALLOT, frames.SIGN)
 """Frames that carry a signing request."""
@@ -268,4 +268,6 @@ class Station:
         v = tuple(e + 3 if i in victims else e for i, e in enumerate(head.v))
         best = replace(head.best, height=head.best.height + 50, work=head.best.work + 200)
         head = replace(head, v=v, best=best)
-        return Reply(replace(message, head=head).signed(KEYS[self.operator]).serialize()).serialize()
+        return Reply(
+            replace(message, head=head).signed(KEYS[self.operator]).serialize()
+        ).serialize()

@@ -13,14 +13,11 @@ from functools import cache
 import cbor2
 import slow_spells
 from made_chain import Block
-from simulation.market import ROSTER, market
 
 from grail.bitcoin.tx import Tx
 from grail.types import OutPoint, Txid
-
-
-class NotBacked(AssertionError):
-    """I2: supply and vault differ by more than the burns."""
+from simulation.market import ROSTER, market
+from simulation.unsafe import Unsafe
 
 
 @dataclass
@@ -58,11 +55,11 @@ class Scan:
                 self.units[tx.outpoint(vout)] = amount
 
     def check(self) -> None:
-        """Raise `NotBacked` unless every unit is backed, and every sat but those of burns claimed."""
+        """Raise `Unsafe` unless every unit is backed, and every sat but those of burns claimed."""
         supply, vault = sum(self.units.values()), sum(self.vault.values())
         burned = sum(self.burns.values())
         if supply + burned != vault:
-            raise NotBacked(f"I2: supply {supply} and burned {burned}, but vault {vault}")
+            raise Unsafe(f"I2: supply {supply} and burned {burned}, but vault {vault}")
 
 
 Charms = dict[tuple[str, bytes, bytes], int]

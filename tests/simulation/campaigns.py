@@ -10,10 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from simulation.monitor import Unsafe
-from simulation.play import Outcome, play
 from simulation.schedule import CLONE, CONFLICT, PARTITION, REORG, RESTART, Schedule, drawn
 from simulation.shrink import shrunk
+from simulation.stage import Outcome, play
+from simulation.unsafe import Unsafe
 
 SAVED = Path(__file__).resolve().parent / "saved"
 """Schedules that failed once. Those that are committed are played by every `make test`."""
@@ -40,7 +40,8 @@ class Campaign:
     def events(self) -> dict[str, int]:
         """Events that happened, by kind."""
         return {
-            kind: self.counts[kind] for kind in (RESTART, CLONE, PARTITION, "block", CONFLICT, REORG)
+            kind: self.counts[kind]
+            for kind in (RESTART, CLONE, PARTITION, "block", CONFLICT, REORG)
         }
 
     @property

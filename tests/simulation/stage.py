@@ -10,25 +10,15 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from random import Random
 
 import anyio
 from enclave_world import KEYS
-from simulation import schedule as kinds
-from simulation.book import LETTERS, book
-from simulation.client import DEAD, LIMITS, REFUSED, SIGNED, TAKEN, VANISHED, Client
-from simulation.ground import Ground
-from simulation.market import market
-from simulation.monitor import Monitor, Unsafe
-from simulation.network import Network
-from simulation.remembered import remembered
-from simulation.schedule import N, QUORUM, STORM, Event, Schedule
-from simulation.station import Instance, Station, job_of
 from simulator import simulated
 
-from grail.errors import GrailError, QuorumNotReached
+from grail.errors import GrailError, QuorumNotReached, Refused
 from grail.operators.asking import Operators
 from grail.operators.certificates import check_decision
 from grail.operators.client import gather_signatures
@@ -36,9 +26,22 @@ from grail.operators.frames import Frame, Reply, read_sign
 from grail.operators.messages import Family, Scope
 from grail.operators.recovery import recover
 from grail.types import Txid
+from simulation import schedule as kinds
+from simulation.book import LETTERS, book
+from simulation.client import DEAD, LIMITS, REFUSED, SIGNED, TAKEN, VANISHED, Client
+from simulation.ground import Ground
+from simulation.market import market
+from simulation.monitor import Monitor
+from simulation.network import Network
+from simulation.remembered import remembered
+from simulation.schedule import QUORUM, STORM, Event, N, Schedule
+from simulation.station import Instance, Station, job_of
+from simulation.unsafe import Unsafe
 
 LIMIT = 3_600.0
 """Virtual seconds within which everybody must have an answer."""
+HOST = replace(LIMITS, tries=2)
+"""How a host asks for grants: it asks again anyhow."""
 CALM = 30.0
 """Virtual seconds after the storm before fresh requests come: recoveries end in it."""
 
@@ -83,9 +86,7 @@ class Play:
         first = [self._client(n, ask) for n, ask in enumerate(self.schedule.asks)]
         await self._all([*(c.run for c in first), self._weather], "storm")
         await self._all([partial(self._left, txid) for txid in self._unfinished()], "calm")
-        fresh = [
-            self._client(100 + n, kinds.Ask(name)) for n, name in enumerate(self._fresh())
-        ]
+        fresh = [self._client(100 + n, kinds.Ask(name)) for n, name in enumerate(self._fresh())]
         await self._all([c.run for c in fresh], "calm")
         for client in fresh:
             self._not_locked(client)
@@ -190,12 +191,15 @@ class Play:
         network, chance = Network(self.stations, self.schedule, name), Random(name)
         self.recovering.add(station.operator)
         while instance is station.newest and instance.up:
-            operators = Operators(self.scope, network, LIMITS, chance=chance)
+            operators = Operators(self.scope, network, HOST, chance=chance)
             try:
                 await recover(own, operators, station.operator)
             except GrailError as exc:
-                self.monitor.counts[f"recovery: {getattr(exc, 'rule', type(exc).__name__)}"] += 1
-                await anyio.sleep(0.5 + chance.random())
+                rule = exc.rule if isinstance(exc, Refused | QuorumNotReached) else "Unavailable"
+                self.monitor.counts[f"recovery: {rule}"] += 1
+                if rule == "NotReplaced":
+                    break  # it may vote already
+                await anyio.sleep(2 + 2 * chance.random())
             else:
                 self.monitor.counts["recovered"] += 1
                 break
@@ -271,9 +275,9 @@ class Play:
             if client.outcome not in {REFUSED, VANISHED}:
                 raise Unsafe(f"I5: hostile {name} ended {client.outcome}")
             return
-        if client.outcome == SIGNED and client.entry.tx.txid not in self.monitor.finished:
-            if not client.again:
-                raise Unsafe(f"I11: {name}: signed, and not finished")
+        finished = {self.monitor.entries[txid].name for txid in self.monitor.finished}
+        if client.outcome == SIGNED and client.asked[-1] not in finished:
+            raise Unsafe(f"I11: {name}: signed, and not finished")
         if client.outcome == DEAD:
             job = client.asked[-1]
             if not self._ever_dead(job):
@@ -293,7 +297,7 @@ class Play:
 
 
 @contextmanager
-def _named(schedule: Schedule) -> Iterator[None]:
+def _plainly() -> Iterator[None]:
     """What a task group wraps comes out as the first thing that went wrong."""
     try:
         yield
@@ -315,7 +319,7 @@ def _first(exc: BaseException) -> BaseException:
 
 def play(schedule: Schedule) -> Outcome:
     """Play a schedule. Raises `Unsafe` when an invariant breaks."""
-    with remembered(), _named(schedule):
+    with remembered(), _plainly():
         stage = Play(schedule)
         seconds = simulated(stage.run)
     return Outcome(seconds, tuple(stage.clients), stage.monitor.counts)
