@@ -82,11 +82,10 @@ def test_operators_without_a_successor_look_for_nothing(host, world):
     at_work(host, world, test, successor=bytes(32))
 
 
-def test_S12_a_naming_that_is_not_deep_or_undone_is_not_shown(host):
+def test_S12_a_naming_that_is_not_deep_or_undone_is_not_shown(host, world, monkeypatch):
     """It waits for k blocks; in another branch it is looked for anew."""
-    world = Heirs()
-    world.name_heir()
     whole = world.chain
+    monkeypatch.setattr(world, "chain", whole)
 
     async def test(found, running):
         world.chain = whole.fork(whole.height - 1)
