@@ -130,13 +130,6 @@ DEFENCES: tuple[Defence, ...] = (
     Defence(
         "D10",
         "enclave/grail_enclave/hardening.py",
-        "    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))\n",
-        "",
-        ("grail_enclave/test_process.py::test_D10_no_secret_outside_the_process",),
-    ),
-    Defence(
-        "D10",
-        "enclave/grail_enclave/hardening.py",
         "        if libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:\n",
         "        if libc is None:\n",
         ("grail_enclave/test_process.py::test_D10_no_secret_outside_the_process",),
