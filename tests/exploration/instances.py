@@ -25,7 +25,7 @@ from grail.errors import Refused
 from grail.operators.certificates import Decision, Proposal
 from grail.operators.epochs import Epochs
 from grail.operators.grants import page_hash
-from grail.operators.messages import Family, Head, Message, Open, Promise, Scope, Standing, Vote
+from grail.operators.messages import Family, Head, Message, Open, Scope, Standing, Vote
 from grail.operators.rounds import Acceptor
 from grail.operators.spent import SpentLog
 from grail.types import OutPoint
@@ -232,7 +232,7 @@ class Instances:
             except Refused as exc:
                 answers[index] = exc.rule
         following = self._intern(group, after)
-        said = {self._answer(group, answer) for answer in self._sent(group, answers)}
+        said = {self._answer(answer) for answer in self._sent(group, answers)}
         assert len(said) == 1, f"operators answer {request} differently: {said}"
         return following, said.pop()
 
@@ -288,7 +288,7 @@ class Instances:
             self._messages.append((group, answers))
         yield self._message_ids[form]
 
-    def _answer(self, group: int, answer: Any) -> Answer:
+    def _answer(self, answer: Any) -> Answer:
         match answer:
             case Standing():
                 decision = tuple(sorted(self.number(vote) for vote in answer.decision))
