@@ -346,7 +346,7 @@ def test_S32_a_hello_of_another_is_granted_nothing():
 
 
 def test_R10_an_epoch_is_believed_on_its_operators_own_word_alone():
-    """A liar's grant says that operator 5 was replaced, and cannot show 5's Hello."""
+    """A liar's grant says that operator 15 was replaced, and cannot show 15's Hello."""
     others = acceptors()
     new = handed_over(0)
     grants, _ = granted(new.hello(2, TIP), others[1:10])
@@ -354,8 +354,10 @@ def test_R10_an_epoch_is_believed_on_its_operators_own_word_alone():
     v = tuple(9 if i == 15 else e for i, e in enumerate(liar.head.v))
     lie = replace(liar, head=replace(liar.head, v=v)).signed(keys(16)[1])
     refused(new, "NotGranted", new.recover, [lie, *grants[1:]])
-    # With the word of 5's key it is true.
+    # With the word of 15's key it is true.
     hello = handed_over(15).hello(9, TIP)
+    forged = replace(lie, seen=(*liar.seen, hello.signed(keys(16)[1]))).signed(keys(16)[1])
+    refused(new, "NotGranted", new.recover, [forged, *grants[1:]])
     shown = replace(lie, seen=(*liar.seen, hello)).signed(keys(16)[1])
     assert new.recover([shown, *grants[1:]]) == ()
     assert new.epochs.v == (2, *(1,) * 14, 9)
