@@ -13,8 +13,9 @@ from simulator import NETWORK, TIP, acceptors, keys, proposal, scope
 from grail.crypto.schnorr import KeyPair
 from grail.errors import InvalidInput, Refused
 from grail.operators import certificates, epochs, rounds, takeover
+from grail.operators.adoption import adopt
 from grail.operators.certificates import Decision, Proposal, check_decision
-from grail.operators.grants import Grant, Hello, Page
+from grail.operators.grants import Claim, Grant, Hello, Page
 from grail.operators.memory import Known
 from grail.operators.messages import Open, Promise, Scope, Standing, Vote
 from grail.operators.rounds import Acceptor
@@ -241,6 +242,23 @@ def test_S16_a_vote_that_a_higher_one_outdates_goes_on_all_outpoints():
     assert votes[rival.outpoints[0]] == (2, rival.family)
     assert votes[A.outpoints[0]] is None
     assert new.memory.outpoints[A.outpoints[0]].promised == (1, C.family)
+
+
+def test_a_fast_vote_gives_way_to_one_of_a_round():
+    """Five of nine report A at ballot 0, one reports B in round 1, which proved A undecidable."""
+    others = acceptors()
+    voted(others[1:6], A)
+    given = promised(others[1:13], opened(others, 1, B), B)
+    balloted(others[9:10], given, B)
+    new = restarted(0, others[1:10])
+    assert {place.vote for place in new.memory.outpoints.values()} == {(1, B.family)}
+    assert list(new.memory.known) == [B.family]
+
+
+def test_a_vote_of_a_round_implies_its_promise():
+    claim = Claim(A.family, A.txid, A.outpoints, 3, decided=False)
+    found = adopt(scope(), [[Page((claim,), ())], *([] for _ in range(8))])
+    assert found.promised == {A.outpoints[0]: (3, A.family)}
 
 
 def test_S16_a_vote_taken_over_is_never_sent():
@@ -589,8 +607,6 @@ def test_S16_counterexample_recovery_quorum_too_small(monkeypatch):
 
 def adopt_last(of: Scope, told: Sequence[Sequence[object]]) -> object:
     """The rule's threshold at g = 2 of n = 4: one report is enough, and it is not unique."""
-    from grail.operators.adoption import adopt
-
     needed = (of.quorum - 1) - ((of.n - 1) - len(told))
     assert needed == 1
     found = adopt(of, told)  # type: ignore[arg-type]
