@@ -1,0 +1,143 @@
+"""What the enclave withstands: each defence alone, two models, all states, schedules, kills."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import secrets
+import sys
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from simulation.campaigns import Campaign
+
+ROOT = Path(__file__).resolve().parents[2]
+PATHS = [str(ROOT / folder) for folder in ("sdk", "enclave", "devnet", "tests", "benchmarks")]
+sys.path.append(PATHS[-1])
+
+TRANSACTIONS = 20_000
+SCHEDULES = 2_000
+USERS, SWAPS = 20, 200
+HISTORY = 2_000
+
+
+def first_seed() -> int:
+    """`SEED` of the environment, or a fresh one; every line that used it names it."""
+    return int(os.environ.get("SEED", "0")) or secrets.randbelow(1 << 48)
+
+
+def progress(text: str) -> None:
+    """Long work says where it is."""
+    print(f"          {text}", flush=True)
+
+
+def threats() -> str:
+    """Every row of the list has a test, and every defence switched off turns one red."""
+    from defences.run import switch_off
+    from threats import rows
+
+    listed = rows()
+    tested = [row for row in listed if row.tests]
+    found = switch_off(progress=progress)
+    text = (
+        f"S, C, G, Z, D: rows with test {len(tested)} of {len(listed)}; "
+        f"defences switched off: red {found.red} of {found.total}"
+    )
+    missing = [row.threat for row in listed if not row.tests]
+    assert (missing, found.survivors) == ([], ()), f"{text}; {missing} {found.survivors}"
+    return text
+
+
+def model() -> str:
+    """The engine and the slow model over random transactions, most of them broken."""
+    from model_campaign import compare
+
+    seed = first_seed()
+    found = compare(seed, TRANSACTIONS, progress)
+    text = (
+        f"{found.equal:,} of {found.total:,} verdicts equal, {found.correct:,} correct, seed {seed}"
+    )
+    assert found.equal == found.total == TRANSACTIONS, text
+    return text
+
+
+def explorer() -> str:
+    """All states of small instances, and a counterexample for each guard taken out."""
+    from explorer import counterexamples, run_all
+
+    explored = run_all(large=True, progress=progress)
+    states = sum(run.states for run in explored)
+    deadlocks = sum(run.deadlocks for run in explored)
+    violations = sum(run.violations for run in explored)
+    broken = counterexamples(progress)
+    good = [case for case in broken if case.schedule]
+    text = (
+        f"{states:,} states of {len(explored)} instances, deadlocks {deadlocks}, "
+        f"violations {violations}; counterexamples {len(good)} of {len(broken)}"
+    )
+    assert (deadlocks, violations) == (0, 0), text
+    assert len(good) == len(broken) >= 5, text
+    return text
+
+
+def schedules() -> str:
+    """Random schedules of rivals, faults and blocks over real enclaves."""
+    seed, half = first_seed(), SCHEDULES // 2
+    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as both:
+        parts = [both.submit(_schedules, seed + first, half) for first in (0, half)]
+        one, two = (part.result() for part in parts)
+    found = one.merged(two)
+    assert found.schedules == SCHEDULES, found
+    return f"{found.schedules:,} of {SCHEDULES:,} hold I1 to I6, I11, I12, seed {seed}; {found}"
+
+
+def _schedules(first: int, count: int) -> Campaign:
+    sys.path[:0] = PATHS
+    from simulation.campaigns import campaign
+
+    return campaign(first, count, progress)
+
+
+def crowd() -> str:
+    """Many users swap on one pool at once, with a reorganisation in the middle."""
+    from crowd import play
+
+    found = play(USERS, SWAPS, progress)
+    text = (
+        f"{found.completed} swaps by {USERS} users complete, difference {found.difference} sat, "
+        f"{found.stuck} stuck; {found}"
+    )
+    assert (found.completed, found.difference, found.stuck) == (SWAPS, 0, 0), text
+    return text
+
+
+def kills() -> str:
+    """kill -9 of every process at every step."""
+    from kills import survive
+
+    found = survive(progress)
+    text = f"{found.survived} of {found.kills} steps survived; {found}"
+    assert found.survived == found.kills > 0, text
+    return text
+
+
+def history() -> str:
+    """A fresh enclave and a pool's whole past."""
+    from history import measure
+
+    return f"{measure(HISTORY, progress)}"
+
+
+PROMISES: dict[str, Callable[[], str]] = {
+    "threats": threats,
+    "model against engine": model,
+    "explorer": explorer,
+    "schedules": schedules,
+    "crowd": crowd,
+    "kills": kills,
+    "history": history,
+}
+"""In the order of the issue; `crowd` is the issue's line of 200 swaps by 20 users."""
