@@ -49,13 +49,13 @@ class CrowdResult:
     """What came of it; `difference` is in sats and units, over all users and the pool.
 
     `rebased` swaps found the pool taken after they had asked, and were built again. `refused` are
-    those that their own limit ended, with the reason. `seconds` are from wish to publication.
+    those that their own limit ended; `told` has each reason. `seconds` are from wish to publication.
     """
 
     completed: int
     rebased: int
-    refused: tuple[str, ...]
-    stuck: tuple[str, ...]
+    refused: int
+    stuck: int
     difference: int
     median: float
     longest: float
@@ -63,6 +63,7 @@ class CrowdResult:
     blocks: int
     longest_chain: int
     reorged: int
+    told: tuple[str, ...] = ()
     retried: Counter[str] = field(default_factory=Counter)
     profile: dict[str, float] = field(default_factory=dict)
 
@@ -74,8 +75,8 @@ class CrowdResult:
     def __str__(self) -> str:
         parts = ", ".join(f"{name} {1000 * s:.0f} ms" for name, s in self.profile.items())
         return (
-            f"{self.completed} swaps completed, {self.rebased} rebased, {len(self.refused)} refused "
-            f"by their own limits, {len(self.stuck)} stuck, difference {self.difference} sat; "
+            f"{self.completed} swaps completed, {self.rebased} rebased, {self.refused} refused "
+            f"by their own limits, {self.stuck} stuck, difference {self.difference} sat; "
             f"{self.per_minute:.0f} swaps a minute, median {self.median:.1f} s in the queue, longest "
             f"{self.longest:.1f} s; {self.blocks} blocks, chains of up to {self.longest_chain}, "
             f"{self.reorged} blocks undone in the middle; one swap: {parts}"
@@ -198,8 +199,9 @@ def play(
         return CrowdResult(
             completed=len(done),
             rebased=sum(bool(receipt.overtaken) for receipt in done),
-            refused=tuple(crowd.refused),
-            stuck=tuple(crowd.stuck),
+            refused=len(crowd.refused),
+            stuck=len(crowd.stuck),
+            told=(*crowd.refused, *crowd.stuck),
             difference=difference,
             median=statistics.median(took),
             longest=max(took),
