@@ -69,8 +69,8 @@ class Configuration:
     `recovery_margin` is blocks before an escrow's owner may take it back; `max_ancestors` and
     `max_unconfirmed` bound what a request may lean on; `header_lag` is how many blocks of work an
     operator may be behind a decision's best header. `single_party` tells whether keys of a setup
-    with one contributor are taken: in a devnet only. `successor` is GID(K') of the one contract that
-    these operators let zkBTC name as its successor, or zeros: they sign no other naming.
+    with one contributor are taken: in a devnet only. `successor` is GID(K') of the one contract
+    that these operators let zkBTC name as its successor, or zeros: they sign no other naming.
     """
 
     network: Network
