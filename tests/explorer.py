@@ -68,8 +68,8 @@ LARGE: Mapping[str, Run] = {
         "closed",
     ),
     "n=5 q=4, 2 rivals, any rounds": (partial(Ballots, n=5, quorum=4, spends=ONE), "closed"),
-    "{a} {a,b} {b}, in order of ballots, 1 round": (
-        partial(Ballots, n=4, quorum=3, spends=CHAIN, most=1),
+    "{a} {a,b} {b}, in order of ballots, 2 rounds": (
+        partial(Ballots, n=4, quorum=3, spends=CHAIN, most=2),
         "exhausted to that depth",
     ),
 }

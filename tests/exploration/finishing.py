@@ -77,13 +77,11 @@ class Finisher:
     def _one(self, up: Up, mine: str) -> tuple[str, Up] | None:
         """Bring one to its end: it, or another that is found in its way, is decided."""
         scope = self.instances.scope
-        number, target = 0, mine
+        target = mine
         for _ in range(6 * scope.n):
-            number = max([number, *(self._promised(state, target) for _, state in up)]) + 1
-            while number % scope.n not in dict(up):
-                number += 1
-            if not self._open(dict(up)[number % scope.n], number, target):
-                continue
+            number = self._next(up, target)
+            if number is None:
+                return None
             states, given, taken = self._promises(up, number, target)
             up = states
             if taken is not None:
@@ -103,6 +101,32 @@ class Finisher:
             if len(votes) >= scope.quorum:
                 return self._conclude(up, target, votes)
         return None
+
+    def _next(self, up: Up, name: str) -> int | None:
+        """The round to ask for: above all promised, or else the highest that leads up who lags.
+
+        No round is promised or opened more than n above what an operator knows of, so one that
+        lags is brought nearer first, by rounds that the others may refuse.
+        """
+        n, states = self.instances.scope.n, dict(up)
+        promised = [self._promised(state, name) for state in states.values()]
+        above = max(promised)
+        if above - min(promised) >= n:
+            rounds = range(min(promised) + n, min(promised), -1)
+        else:
+            rounds = range(above + 1, above + n + 1)
+        for number in rounds:
+            if number % n in states and self._open(states[number % n], number, name):
+                return number
+        # Nobody near the lowest opens it: from the top after all.
+        return next(
+            (
+                number
+                for number in range(above + 1, above + n + 1)
+                if number % n in states and self._open(states[number % n], number, name)
+            ),
+            None,
+        )
 
     def _promises(self, up: Up, number: int, target: str) -> tuple[Up, Certificate, Stood | None]:
         states = dict(up)
