@@ -251,22 +251,35 @@ class History:
         return Verdict(known, whole=all(above[i.outpoint.txid].whole for i in tx.inputs))
 
     def _contradicts(self, txid: Txid, verdict: Verdict) -> bool:
-        """Whether a whole check says something else than a quorum that signed it in its reign."""
-        if not verdict.whole or txid not in self._spells:
+        """Whether a full check says something else than a quorum that signed it in its reign.
+
+        Asked of verdicts that the cache had, too: what a request taught it first, perhaps without
+        the witness that tells who signed, hides nothing from whoever looks for it later.
+        """
+        item = self._items.get(txid)
+        if self._anchored or item is None or not verdict.whole:
+            return False
+        found, height = self._spelled(txid), self.height(txid)
+        if found is None or height is None:
             return False
         taken = self._anchors.verdicts.get(txid, self._anchors.headers.height_of)
         if taken is not None and taken.charms != verdict.charms:
             return True
-        tx = self.tx(txid)
-        if verdict.charms == _as_spelled(tx, self._spells[txid]):
+        if verdict.charms == _as_spelled(item.tx, found):
             return False
-        spent = [self.tx(i.outpoint.txid).outputs[i.outpoint.vout] for i in tx.inputs]
         try:
-            signed = check_anchor(tx, spent, self._anchors.record)
-        except Incorrect:
+            spent = [self.tx(i.outpoint.txid).outputs[i.outpoint.vout] for i in item.tx.inputs]
+            signed = check_anchor(item.tx, spent, self._anchors.record)
+        except (Incorrect, Refused, IndexError):
             return False
-        height = self.height(txid)
-        return height is not None and any(reign.rules(height) for reign in signed)
+        return any(reign.rules(height) for reign in signed)
+
+    def _spelled(self, txid: Txid) -> Spell | None:
+        """The transaction's spell, None without one that can be read."""
+        try:
+            return self._spells.get(txid) or spell.parse(self.tx(txid))
+        except SpellIncorrect:
+            return None
 
     def _keep(self, txid: Txid, verdict: Verdict) -> None:
         if self._contradicts(txid, verdict):

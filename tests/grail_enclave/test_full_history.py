@@ -268,6 +268,21 @@ def test_G13_a_contradiction_is_seen_without_signatures(
     assert status(enclave).alarm == tx.txid
 
 
+def test_G13_a_request_hides_no_contradiction(betrayed: tuple[World, Assembled, Tx]) -> None:
+    """A request brought the whole history first, the witness left out: a later look sees it."""
+    world, _, tx = betrayed
+    stripped = replace(tx, inputs=tuple(replace(txin, witness=()) for txin in tx.inputs))
+    shown, request = whole(world, stripped).evidence, spending(world, tx)
+    known = {item.tx.txid for item in shown}
+    others = tuple(item for item in request.evidence if item.tx.txid not in known)
+    enclave = world.enclave()
+    assert vote(enclave, replace(request, evidence=(*others, *shown))).refusal is not None
+    assert enclave.anchors().verdicts.get(tx.txid, lambda _block: 1) is not None
+    assert status(enclave).alarm is None
+    teach(enclave, whole(world, tx)).unwrap()
+    assert status(enclave).alarm == tx.txid
+
+
 @pytest.mark.parametrize("spoil", ["no witness", "a false signature"])
 def test_G13_an_incorrect_transaction_of_others_is_no_contradiction(
     betrayed: tuple[World, Assembled, Tx], spoil: str
