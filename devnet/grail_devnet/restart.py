@@ -6,6 +6,7 @@ manager, whose death ends it, so others ask for it by a file in the state folder
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Callable
@@ -128,10 +129,12 @@ def serve_requests(folder: StateFolder, start_again: Callable[[str], None]) -> N
                 continue  # an answer that nobody has taken yet
             start_again(str(asked["restart"]))
             request.unlink(missing_ok=True)
-        except (GrailError, OSError, ValueError) as exc:
+        except (GrailError, OSError, ValueError, TypeError) as exc:
             said = {"error": type(exc).__name__, "message": str(exc)}
             said["hint"] = getattr(exc, "hint", "")
-            write_private(request, json.dumps(said).encode())
+            # On a full disk the asker waits in vain; the network, and its keys, must not end by it.
+            with contextlib.suppress(Unavailable):
+                write_private(request, json.dumps(said).encode())
 
 
 @dataclass(frozen=True)
