@@ -6,7 +6,9 @@ to its address.
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from grail.bridge.recovery import recoverable_at
 from grail.connection.display import Cell, Shown
 from grail.draft.assembled import Context
 from grail.errors import DecodeError
-from grail.folders import write_private
+from grail.folders import unwritable, write_private
 from grail.wallet.account import Account
 from grail.wallet.coins import Coin
 from grail.wallet.ledger import Ledger
@@ -85,24 +87,42 @@ class Terms:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._used: set[tuple[int, int]] = {(MAX_FEE, DELAY)}
-        if path.exists():
-            try:
-                self._used |= {
-                    (int(fee), int(delay)) for fee, delay in json.loads(path.read_text())
-                }
-            except (ValueError, TypeError) as exc:
-                raise DecodeError(f"{path}: not a list of deposit terms") from exc
+        self._read()
+
+    def _read(self) -> None:
+        """Take in what the file has, also by other programs since the last time."""
+        try:
+            listed = json.loads(self._path.read_text())
+            self._used |= {(int(fee), int(delay)) for fee, delay in listed}
+        except FileNotFoundError:
+            return
+        except (ValueError, TypeError) as exc:
+            raise DecodeError(f"{self._path}: not a list of deposit terms") from exc
 
     def remember(self, deposit: Deposit) -> None:
-        """Write the terms down, before anything is paid to the address."""
+        """Write the terms down, before anything is paid to the address.
+
+        Several programs may use one wallet: none drops what another wrote.
+        """
         terms = (deposit.max_fee, deposit.delay)
-        if terms not in self._used:
+        if terms in self._used:
+            return
+        try:
+            folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        except OSError as exc:
+            raise unwritable(self._path, exc) from exc
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX)  # for two small files' time
+            self._read()
             used = self._used | {terms}
             write_private(self._path, json.dumps(sorted(used)).encode())
             self._used = used
+        finally:
+            os.close(folder)
 
     def pending(self, context: Context, account: Account, ledger: Ledger) -> list[PendingDeposit]:
         """The account's deposits that wait on chain, of every roster and all terms used."""
+        self._read()
         found = []
         for max_fee, delay in sorted(self._used):
             made = Deposit.of(
