@@ -36,10 +36,14 @@ MAX_PLACES = 256
 
 
 class TurnAsked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What is to be spent (32 bytes in hex, a guard's id), and the ticket of an earlier answer."""
+    """What is to be spent (32 bytes in hex, a guard's id), and the ticket of an earlier answer.
+
+    `stays` says that the ticket's turn is in use: no new place is wanted where it is over.
+    """
 
     what: str
     ticket: str = ""
+    stays: bool = False
 
 
 class TurnDone(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -54,6 +58,7 @@ class TurnAnswer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A place in the queue: `ahead` is 0 when it is this ticket's turn.
 
     `last` is the txid of the newest transaction that came of a turn, by the word of who made it.
+    The ticket is empty when the turn of one who stays is over.
     """
 
     ticket: str
@@ -92,6 +97,8 @@ class Turns:
         self._tidy(queue)
         place = next((p for p in queue.places if p.ticket == asked.ticket), None)
         if place is None:
+            if asked.stays:
+                return TurnAnswer("", 0, queue.last)
             if len(queue.places) >= MAX_PLACES:
                 raise Refused("QueueFull", f"{MAX_PLACES} wait already", hint="go without a turn")
             place = _Place(secrets.token_hex(8), self._clock())

@@ -68,6 +68,21 @@ def test_a_turn_whose_owner_died_passes_on_sooner(clock: Clock) -> None:
     assert ask(queues, second.ticket).ahead == 0
 
 
+def test_who_stays_over_his_time_gets_no_place_behind(clock: Clock) -> None:
+    queues = Turns(clock)
+    first, second = ask(queues), ask(queues)
+    stays = TurnAsked(POOL, first.ticket, stays=True)
+    while clock.now < turns.LEASE - 1:
+        clock.now += turns.SILENCE / 2
+        assert asyncio.run(queues.take(stays)).ticket == first.ticket
+        ask(queues, second.ticket)
+    clock.now = turns.LEASE + 0.1
+    assert asyncio.run(queues.take(stays)) == TurnAnswer("", 0)
+    assert ask(queues, second.ticket).ahead == 0
+    queues.done(TurnDone(POOL, second.ticket))
+    assert ask(queues).ahead == 0  # nobody is waited for who is gone
+
+
 def test_who_asks_no_more_gives_up_his_place(clock: Clock) -> None:
     queues = Turns(clock)
     first, _second, third = (ask(queues) for _ in range(3))

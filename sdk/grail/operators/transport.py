@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -80,13 +80,15 @@ class HttpTransport:
             raise DecodeError(f"host {host.url}: the answer is no CBOR")
         return Reply.parse(raw)
 
-    async def tell(self, operator: int, path: str, body: dict[str, str]) -> dict[str, Any]:
+    async def tell(
+        self, operator: int, path: str, body: Mapping[str, str | bool]
+    ) -> dict[str, Any]:
         """Post something that is the host's own business. Raises as `ask`."""
         host = self.hosts[operator]
         headers = {"Authorization": f"Bearer {host.token}"}
         try:
             async with self._http.stream(
-                "POST", f"{host.url}/v1/{path}", json=body, headers=headers
+                "POST", f"{host.url}/v1/{path}", json=dict(body), headers=headers
             ) as response:
                 raw = await _read(response, host.url)
         except httpx.TimeoutException as exc:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
@@ -23,8 +24,16 @@ ANSWER_SECONDS = 4.0
 STUCK_SECONDS = 40.0
 """Without any progress of the queue: then it is left."""
 
+QUEUE_SECONDS = 300.0
+"""In one queue at most, however it moves: a host could count down for ever."""
+
+PAUSE = 0.1
+"""Seconds between two questions: only an honest host holds its answers back."""
+
 STAY_SECONDS = 1.5
 """Between two words that the turn is in use."""
+
+TXID = re.compile(r"[0-9a-f]{64}")
 
 ASKED = 3
 """Hosts that are tried."""
@@ -57,7 +66,7 @@ class Turns:
             ticket, found.last = await self._queue(operator, what.hex())
             if ticket:
                 break
-        asked = {"what": what.hex(), "ticket": ticket}
+        asked = {"what": what.hex(), "ticket": ticket, "stays": True}
         alive = asyncio.create_task(self._stay(operator, asked)) if ticket else None
         try:
             yield found
@@ -69,28 +78,35 @@ class Turns:
                     with anyio.fail_after(ANSWER_SECONDS):
                         await self.transport.tell(operator, "turn/done", told)
 
-    async def _stay(self, operator: int, asked: dict[str, str]) -> None:
-        """Say from time to time that the turn is in use: one that is not passes on."""
+    async def _stay(self, operator: int, asked: dict[str, str | bool]) -> None:
+        """Say from time to time that the turn is in use, while it lasts: one that is not passes on.
+
+        It asks for no place behind the others: nobody would use that, and all would wait for it.
+        """
         while True:
             await asyncio.sleep(STAY_SECONDS)
             with contextlib.suppress(GrailError):
-                await self.transport.tell(operator, "turn", asked)
+                said = await self.transport.tell(operator, "turn", asked)
+                if said.get("ticket") != asked["ticket"]:
+                    return
 
     async def _queue(self, operator: int, what: str) -> tuple[str, str]:
         """A ticket whose turn it is, empty when the host does not answer; and the last txid."""
         ticket, ahead, last = "", 1 << 30, ""
         deadline = anyio.current_time() + STUCK_SECONDS
-        while anyio.current_time() < deadline:
+        last_call = anyio.current_time() + QUEUE_SECONDS
+        while anyio.current_time() < min(deadline, last_call):
             try:
                 with anyio.fail_after(ANSWER_SECONDS):
                     asked = {"what": what, "ticket": ticket}
                     said = await self.transport.tell(operator, "turn", asked)
                 ticket, now, last = str(said["ticket"]), int(said["ahead"]), str(said["last"])
-                last = last if len(bytes.fromhex(last)) == 32 else ""
-            except (GrailError, TimeoutError, KeyError, ValueError, TypeError):
+                last = last if TXID.fullmatch(last) else ""
+            except (GrailError, TimeoutError, KeyError, ValueError, TypeError, OverflowError):
                 return "", ""
             if now <= 0:
                 break
             if now < ahead:
                 ahead, deadline = now, anyio.current_time() + STUCK_SECONDS
+            await anyio.sleep(PAUSE)
         return ticket, last

@@ -105,7 +105,35 @@ def test_a_queue_that_does_not_move_is_left(monkeypatch: pytest.MonkeyPatch) -> 
     anyio.run(main)
 
 
-@pytest.mark.parametrize("last", ["zz", "ab", 7, None])
+def test_a_host_that_counts_down_for_ever_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turns, "QUEUE_SECONDS", 0.05)
+    monkeypatch.setattr(turns, "PAUSE", 0.02)
+    hosts = Hosts()
+    hosts.ahead = list(range(1_000_000, 0, -1))
+
+    async def main() -> None:
+        with anyio.fail_after(5):
+            async with hosts.turns.turn(POOL):
+                pass
+
+    anyio.run(main)
+    assert len(hosts.calls) < 10  # and not as fast as it answers
+
+
+@pytest.mark.parametrize("said", ['{"ticket": "t", "ahead": 1e999, "last": ""}', "[]", "7", "{"])
+def test_answers_that_cannot_be_read_are_no_turn(said: str) -> None:
+    hosts = Hosts()
+    mock = httpx.MockTransport(lambda _: httpx.Response(200, content=said))
+    hosts.turns.transport._http = httpx.AsyncClient(transport=mock)
+
+    async def main() -> None:
+        async with hosts.turns.turn(POOL) as turn:
+            assert turn.last == ""
+
+    anyio.run(main)
+
+
+@pytest.mark.parametrize("last", ["zz", "ab", 7, None, "AB" * 32, "ab " * 32])
 def test_a_host_that_lies_about_the_last_one_is_not_believed(last: object) -> None:
     hosts = Hosts()
 
@@ -131,3 +159,24 @@ def test_while_the_turn_is_in_use_its_host_hears_so(monkeypatch: pytest.MonkeyPa
 
     anyio.run(main)
     assert len(hosts.calls) >= 4
+    assert all(body["stays"] for _, path, body in hosts.calls[1:-1] if path == "/v1/turn")
+
+
+def test_a_turn_that_is_over_is_not_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turns, "STAY_SECONDS", 0.01)
+    hosts = Hosts()
+
+    def over(request: httpx.Request) -> httpx.Response:
+        body = json.loads(request.content)
+        hosts.calls.append((1, request.url.path, body))
+        ticket = "" if body.get("stays") else "t"
+        return httpx.Response(200, json={"ticket": ticket, "ahead": 0, "last": ""})
+
+    hosts.turns.transport._http = httpx.AsyncClient(transport=httpx.MockTransport(over))
+
+    async def main() -> None:
+        async with hosts.turns.turn(POOL):
+            await anyio.sleep(0.2)
+
+    anyio.run(main)
+    assert [path for _, path, _ in hosts.calls] == ["/v1/turn"] * 2 + ["/v1/turn/done"]
