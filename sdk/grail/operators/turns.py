@@ -66,7 +66,7 @@ class Turns:
             ticket, found.last = await self._queue(operator, what.hex())
             if ticket:
                 break
-        asked = {"what": what.hex(), "ticket": ticket, "stays": True}
+        asked: dict[str, str | bool] = {"what": what.hex(), "ticket": ticket, "stays": True}
         alive = asyncio.create_task(self._stay(operator, asked)) if ticket else None
         try:
             yield found
