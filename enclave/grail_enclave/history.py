@@ -9,15 +9,17 @@ from __future__ import annotations
 
 from collections import ChainMap
 from collections.abc import Iterable, KeysView, Mapping, Sequence
+from dataclasses import replace
 
 from grail.bitcoin.spv import is_coinbase
 from grail.bitcoin.tx import Tx
 from grail.charms import spell
 from grail.charms.anchor import check_anchor
 from grail.charms.app import App, Data
+from grail.charms.classify import guard_scripts
 from grail.charms.descriptor import Bundle
-from grail.charms.history import NO_CHARMS, Coin, Judge
-from grail.charms.record import Reign
+from grail.charms.history import NO_CHARMS, Coin, Judge, Judged
+from grail.charms.record import NO_SUCCESSOR, Record, Reign
 from grail.charms.spell import Spell
 from grail.errors import GrailError, Incorrect, Refused, SpellIncorrect
 from grail.operators.evidence import TxEvidence
@@ -235,20 +237,48 @@ class History:
                 raise _invalid(txid, f"its input {txin.outpoint} does not exist")
             held = above[txin.outpoint.txid].charms[place]
             coins.append(Coin(made[place].sats, made[place].script, held, None))
-        network = self._anchors.configuration.network
-        judged = Judge(network, verify=batch.verify).judge(
-            tx,
-            coins,
-            self._bundles,
-            self._anchors.record.at(height, network),
-            height,
-            confirmed=True,
-            spell=self._spells[txid],
-        )
+        record = self._anchors.record.at(height, self._anchors.configuration.network)
+        judged = self._judged(txid, coins, record, height, batch)
+        if judged.refusal is not None and judged.refusal.rule == "ProofMissing":
+            self._check_named(txid, coins, record, height, batch)
         known = tuple(charms for charms in judged.charms if charms is not None)
         if len(known) != len(judged.charms):
             raise _invalid(txid, str(judged.refusal))
         return Verdict(known, whole=all(above[i.outpoint.txid].whole for i in tx.inputs))
+
+    def _judged(
+        self, txid: Txid, coins: Sequence[Coin], record: Record, height: int, batch: ProofBatch
+    ) -> Judged:
+        return Judge(self._anchors.configuration.network, verify=batch.verify).judge(
+            self.tx(txid),
+            coins,
+            self._bundles,
+            record,
+            height,
+            confirmed=True,
+            spell=self._spells[txid],
+        )
+
+    def _check_named(
+        self, txid: Txid, coins: Sequence[Coin], record: Record, height: int, batch: ProofBatch
+    ) -> None:
+        """Raise `Refused` HistoryInvalid where a naming that was not shown may make it correct.
+
+        Hosts bring the naming when they see it. Until then such a transaction is not known to be
+        incorrect, and the quorum that signed it may well know more.
+        """
+        network = self._anchors.configuration.network
+        vaults = guard_scripts(record.rosters, record.zkbtc.gid(network))
+        if vaults.keys().isdisjoint(coin.script for coin in coins):
+            return
+        last = record.reigns[-1]
+        if last.successor != NO_SUCCESSOR:
+            return
+        for contract in self._spells[txid].contracts:
+            named = replace(last, successor=contract.gid(network))
+            other = Record(record.zkbtc, (*record.reigns[:-1], named))
+            if contract != record.zkbtc and self._judged(txid, coins, other, height, batch).checked:
+                raise _invalid(txid, "it goes over to a successor that the own record lacks")
 
     def _contradicts(self, txid: Txid, verdict: Verdict) -> bool:
         """Whether a full check says something else than a quorum that signed it in its reign.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from grail.charms import rules as spell_rules
+from grail.charms.case import SUCCESSOR
 from grail.charms.classify import ROW
 from grail.charms.descriptor import Name
 from grail.charms.record import SUCCESSOR_DELAY, read_state
@@ -114,7 +115,11 @@ class HeightRule:
     name, step, threats, stages = "HeightStale", 15, ("S26", "G12"), FIRST
 
     def check(self, case: Case) -> Timely:
-        """The next block may hold the transaction; a height shown to an action is fresh."""
+        """The next block may hold the transaction; a height shown to an action is fresh.
+
+        What goes over to a successor says by nLockTime that no block below the named height may
+        hold it: after a reorganisation one could, and there the signed spell would be incorrect.
+        """
         checked, tip = case.got(CheckedTx), case.anchors.tip.height
         locktime = checked.tx.locktime
         shown = any(
@@ -124,6 +129,9 @@ class HeightRule:
             for fact in contract.action.facts
         )
         least = tip - HEIGHT_WINDOW if shown else 0
+        ruling = case.anchors.ruling()
+        if ruling is not None and any(each.standing == SUCCESSOR for each in checked.contracts):
+            least = max(least, ruling.successor_from - 1)
         if locktime >= LOCKTIME_THRESHOLD or not least <= locktime <= tip:
             raise Refused(
                 self.name, "nLockTime", got=str(locktime), expected=f"{max(least, 0)} to {tip}"

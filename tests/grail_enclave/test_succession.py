@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from enclave_world import ALICE, ROSTER, ask, rule, sign, vote
+from enclave_world import ALICE, ROSTER, ask, prove, rule, sign, vote
 from kernel import verify_spend
 from succession_world import Heirs, mended
 
@@ -15,6 +15,7 @@ from grail.charms.record import SUCCESSOR_DELAY, roster_state
 from grail.draft.assembled import Assembled
 from grail.errors import InvalidInput
 from grail.operators import frames
+from grail.operators.full_history import ancestors, parts
 
 
 @pytest.fixture(scope="module")
@@ -197,3 +198,33 @@ def test_Z26_a_draft_names_once_and_in_time(heirs: Heirs) -> None:
     early.named, early.successor_from = heirs.named, early.chain.height + 100
     with pytest.raises(InvalidInput, match="from height"):
         early.succession(vault, new_vault, held, 1)
+
+
+def test_Z26_units_go_over_in_no_block_below_the_height(heirs: Heirs) -> None:
+    """A reorganisation could put the signed transaction there, where its spell is incorrect."""
+    (vault, held), (new_vault, _) = heirs.vault_coin(), heirs.heirs_vault()
+    built = heirs.succession(vault, new_vault, held, 100_000)
+    assert built.tx.locktime == heirs.successor_from - 1
+    (enclave,) = heirs.enclaves(1)
+    for locktime in (0, heirs.successor_from - 2):
+        early = prove(replace(built, tx=replace(built.tx, locktime=locktime)))
+        assert rule(vote(enclave, heirs.request(early, ALICE))) == "HeightStale"
+    assert vote(enclave, heirs.request(built, ALICE)).refusal is None
+
+
+def test_G13_a_naming_that_was_not_shown_is_no_contradiction(heirs: Heirs) -> None:
+    """An enclave without the naming on record learns of a succession: unknown, and no alarm."""
+    built = succession(heirs)
+    tx = heirs.signed_by_quorum(built, ALICE)
+    heirs.confirm(tx)
+    known = heirs.known
+    bundles = [app.bundle.serialize() for app in (heirs.app, mended())]
+    order = [txid for txid in ancestors([tx.txid], known) if txid in known.inclusions]
+    (behind,) = super(Heirs, heirs).enclaves(1)
+    *before, last = parts(order, known, bundles, 1)
+    for part in before:
+        assert ask(behind, frames.HISTORY, part.to_value()).unwrap()[1] is None
+    assert rule(ask(behind, frames.HISTORY, last.to_value())) == "HistoryInvalid"
+    ask(behind, frames.RECORD, heirs.naming_record().to_value()).unwrap()
+    for part in (*before, last):
+        assert ask(behind, frames.HISTORY, part.to_value()).unwrap() == [1, None]

@@ -82,6 +82,8 @@ def draft_succession(
     token = context.zkbtc.token
     mine = select_units(purse.coins, token, units, purse.waiting)
     draft = Draft(context)
+    # No block below that height may hold it, whatever a reorganisation does to the chain.
+    draft.locktime = reign.successor_from - 1
     draft.spend_guarded(context.zkbtc, *taken)
     draft.spend_guarded(successor, new)
     draft.spend(*mine)
