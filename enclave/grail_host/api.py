@@ -282,7 +282,7 @@ class Api:
         try:
             raw = await self._body(request, JSON, MAX_SMALL)
             return msgspec.json.decode(raw, type=kind)
-        except msgspec.DecodeError as exc:
+        except (msgspec.DecodeError, UnicodeDecodeError) as exc:
             raise DecodeError(f"body: {exc}") from exc
         except TimeoutError as exc:
             raise TooLarge(f"body: it took longer than {BODY_SECONDS:g} s") from exc

@@ -141,6 +141,8 @@ def test_over_http(host) -> None:
             for wrong in ({}, {"what": "x"}, {"what": POOL, "more": 1}, {"what": 7}):
                 answer = await c.post("/v1/turn", json=wrong)
                 assert answer.status_code == 400, wrong
+            for odd in (b"", b"{", b'{"what": "\xff"}', b"[" * 1_000, b'{"what": "\\ud800"}'):
+                assert (await c.post("/v1/turn", content=odd)).status_code == 400, odd
             assert (await c.post("/v1/turn", json={"what": "a" * 2_000})).status_code == 413
         async with running.client() as cbor:
             assert (await cbor.post("/v1/turn", content=b"{}")).status_code == 415
