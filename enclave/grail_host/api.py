@@ -73,7 +73,11 @@ CHECKED = (frames.VOTE, frames.OPEN, frames.PROMISE)
 
 
 class HostStatus(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How the host, its enclave and its node are; without secrets."""
+    """How the host, its enclave and its node are; without secrets.
+
+    `alarm` is the txid of what a quorum signed and a full check found incorrect: the enclave signs
+    nothing any more.
+    """
 
     enclave: str
     key: str | None = None
@@ -85,6 +89,7 @@ class HostStatus(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     epoch: int | None = None
     instance: int | None = None
     recovered: bool | None = None
+    alarm: str | None = None
 
 
 @dataclass(frozen=True)
@@ -198,6 +203,7 @@ class Api:
                 found.epoch,
                 None if found.instance is None else found.instance.epoch,
                 None if found.instance is None else found.instance.recovered,
+                None if found.alarm is None else str(found.alarm),
             )
         return Response(msgspec.json.encode(told), media_type=JSON)
 

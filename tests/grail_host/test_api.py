@@ -18,6 +18,7 @@ from grail.operators import frames
 from grail.operators.evidence import SigningRequest
 from grail.operators.frames import MAX_FRAME, Frame, Reply, Status
 from grail.operators.messages import Vote
+from grail.types import Txid
 from grail_host import api
 from grail_host.api import SUMMARIES, HostStatus
 from grail_host.problem import Problem
@@ -70,6 +71,19 @@ def test_status_tells_of_host_and_enclave_and_needs_no_token(host, world):
         async with host() as running, running.client() as client:
             raw = (await post(client, Frame(frames.STATUS))).content
             assert Status.from_fields(Reply.parse(raw).unwrap()).index == 0
+
+    run(main())
+
+
+def test_an_alarm_is_heard_outside(host):
+    """Who looks after an operator has to learn why it signs nothing any more."""
+    txid = Txid(b"\x07" * 32)
+
+    async def main() -> None:
+        async with host() as running, running.client() as client:
+            assert (await client.get("/v1/status")).json()["alarm"] is None
+            running.enclave._audit.alarm = txid
+            assert (await client.get("/v1/status")).json()["alarm"] == str(txid)
 
     run(main())
 
