@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ast
+from contextlib import nullcontext
 from functools import cache
 from pathlib import Path
 
 import pytest
+from defences import run
 from defences.defence import ROOT, Defence, Patch, issue_rows
 from defences.judging import Verdicts, bare
 from defences.run import DEFENCES, chosen
@@ -72,3 +74,30 @@ def test_what_counts_as_red() -> None:
     assert "did not run" in verdicts.why_not_red(["x"])
     assert verdicts.why_not_green(["p"]) == ""
     assert "fails" in verdicts.why_not_green(["both"])
+
+
+class Copy:
+    """In the place of a copy of the tree."""
+
+    def __init__(self, _name: str) -> None:
+        pass
+
+    def without(self, _patches: object) -> nullcontext[None]:
+        return nullcontext()
+
+    def remove(self) -> None:
+        pass
+
+
+def test_what_could_not_be_judged_is_not_red(monkeypatch: pytest.MonkeyPatch) -> None:
+    def judged(_scratch: object, tests: list[str], timeout: float = 0) -> Verdicts:
+        if not timeout:  # with the defence off
+            raise RuntimeError("the report is no XML")
+        return Verdicts(passed={bare(test) for test in tests})
+
+    monkeypatch.setattr(run, "Scratch", Copy)
+    monkeypatch.setattr(run, "run_tests", judged)
+    found = run.switch_off(["S1"])
+    assert (found.red, found.rows) == (0, 0)
+    assert len(found.survivors) == found.total > 0
+    assert "no XML" in found.survivors[0]
