@@ -34,7 +34,9 @@ class HeirScene(Heirs, Scene):
         other.chain.mine_many(self.successor_from - other.chain.height)
         return other
 
-    def going_over(self, heir: Contract, new: Coin, burned: int, gained: int) -> SigningRequest:
+    def going_over(
+        self, heir: Contract, new: Coin, burned: int, gained: int, *, locktime: int | None = None
+    ) -> SigningRequest:
         """Units of Alice's burned, the old vault down by as many, the heir up by `gained`."""
         held, vault = self.units[0], self.vaults[0]
         rest = {self.zkbtc.token: held.charms[self.zkbtc.token] - burned}
@@ -47,6 +49,9 @@ class HeirScene(Heirs, Scene):
                 (1_000, ALICE.script, {**rest, heir.token: gained}),
             ],
             {heir: (mended(), "settle")},
+            locktime=min(self.successor_from - 1, self.chain.height)
+            if locktime is None
+            else locktime,
         ).request([mended()])
 
     def renaming(self, successor: bytes) -> SigningRequest:

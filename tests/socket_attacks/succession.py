@@ -118,3 +118,19 @@ def units_that_go_over_to_somebody_else(scene: Scene) -> Target:
     mallorys = Contract(MALLORYS, mended().bundle.vk)
     hers = heirs.give(heirs.guard(mallorys), 200_000)
     return voted(heirs.going_over(mallorys, hers, 100_000, 100_000), scene=heirs)
+
+
+@attack(
+    "HeightStale",
+    "Z26",
+    "S12",
+    gains="a miner: puts it in a block below the height, where it burns, and every enclave is alarmed",
+    out=rule_out("HeightStale"),
+)
+def units_that_may_go_over_in_an_earlier_block(scene: Scene) -> Target:
+    assert scene
+    heirs = counting_scene()
+    request = heirs.going_over(
+        heirs.heir, heirs.heirs_coin, 100_000, 100_000, locktime=heirs.successor_from - 2
+    )
+    return voted(request, scene=heirs)
