@@ -8,6 +8,7 @@ from grail.bitcoin.psbt import Psbt
 from grail.bitcoin.spv import COINBASE_MATURITY, is_coinbase
 from grail.bitcoin.tx import SEQUENCE, TxIn
 from grail.charms import spell as spells
+from grail.charms.anchor import MAX_INPUTS
 from grail.charms.rules import Prevout
 from grail.errors import DecodeError, InvalidInput, Refused, SpellIncorrect
 from grail.operators.evidence import TxEvidence
@@ -28,8 +29,6 @@ from grail_enclave.history import History
 from grail_enclave.rule import ALWAYS, FIRST, refused
 from grail_enclave.sizes import MAX_STANDARD_WEIGHT
 
-MAX_INPUTS = 128
-"""Inputs of one transaction: 20 of the vault, rows and ports of a few contracts, payers."""
 ANNEX = 0x50
 
 

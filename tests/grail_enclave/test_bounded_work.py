@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from types import ModuleType
 
 import pytest
-from enclave_world import World, rule, vote
+from enclave_world import QUORUM, ROSTER, N, World, rule, vote
 
 from grail.bitcoin import spv
+from grail.bitcoin.addresses import quorum_leaf
+from grail.bitcoin.psbt import Psbt
+from grail.bitcoin.tx import Tx, TxIn
+from grail.charms import anchor
 from grail.crypto import schnorr
 from grail.operators.evidence import TxEvidence
+from grail.types import OutPoint, Txid, TxOut
 from grail.zk import groth16
 
 WIDE = 190
@@ -71,3 +77,35 @@ def test_S33_a_refused_request_costs_no_more_than_an_honest_one(
     assert rule(vote(enclave, bad)) == "TxShape"
     # The one signature is that of the refusal, which this test looks at.
     assert work == {"grail.crypto.schnorr.verify": 1}
+
+
+def test_S33_a_wide_parent_costs_no_hash_for_each_input(
+    shared: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A parent of thousands of inputs, each with the quorum's leaf and signatures of nothing.
+
+    A hash over all inputs for each of them took seconds for one request of free bytes.
+    """
+    built = shared.peg_in(*shared.paid())
+    psbt, request = shared.psbt(built), shared.request(built)
+    leaf = quorum_leaf(ROSTER)
+    stack = (b"",) * (N - QUORUM) + (bytes(64),) * QUORUM
+    look_alike = TxIn(OutPoint(Txid(bytes(32)), 0), witness=(*stack, leaf, b""))
+    inputs = tuple(replace(look_alike, outpoint=OutPoint(Txid(bytes(32)), n)) for n in range(129))
+    wide = Tx(2, inputs, built.spent_outputs, 0)
+    spends = tuple(
+        replace(txin, outpoint=wide.outpoint(n)) for n, txin in enumerate(psbt.tx.inputs)
+    )
+    asked = Psbt.of(replace(psbt.tx, inputs=spends)).serialize()
+    item = TxEvidence(wide.serialize(), None, (TxOut(0, b""),) * len(inputs))
+    hashed: list[int] = []
+    real = anchor.sighash
+
+    def counted(tx: Tx, prevouts: Sequence[TxOut], index: int, **more: bytes) -> bytes:
+        hashed.append(index)
+        return real(tx, prevouts, index, **more)
+
+    monkeypatch.setattr(anchor, "sighash", counted)
+    reply = vote(shared.enclave(), replace(request, psbt=asked, evidence=(item,)))
+    assert rule(reply) == "ParentUnsafe"
+    assert not hashed

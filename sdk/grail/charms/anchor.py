@@ -16,6 +16,10 @@ from grail.crypto import schnorr
 from grail.errors import Incorrect
 from grail.types import TxOut
 
+MAX_INPUTS = 128
+"""Inputs of one transaction that a quorum signs: 20 of the vault, rows and ports of contracts,
+payers. Each that looks like the quorum's costs a hash over all of them."""
+
 
 def check_anchor(tx: Tx, prevouts: Sequence[TxOut], record: Record) -> tuple[Reign, ...]:
     """The reigns whose quorums signed inputs of this transaction, at least one.
@@ -26,6 +30,8 @@ def check_anchor(tx: Tx, prevouts: Sequence[TxOut], record: Record) -> tuple[Rei
     """
     if len(prevouts) != len(tx.inputs):
         raise Incorrect(f"anchor: {len(prevouts)} prevouts for {len(tx.inputs)} inputs")
+    if len(tx.inputs) > MAX_INPUTS:
+        raise Incorrect(f"anchor: {len(tx.inputs)} inputs, a quorum signs at most {MAX_INPUTS}")
     leaves = {quorum_leaf(reign.roster): reign for reign in record.reigns}
     found: dict[int, Reign] = {}
     fault = Incorrect("anchor: no input is spent by the quorum leaf of a known roster")
