@@ -14,6 +14,7 @@ WAITING = "waiting"
 DROPPED = "dropped"
 OVERTAKEN = "overtaken"
 LOST = "lost"
+REPLACED = "replaced"
 
 
 @dataclass(frozen=True, repr=False)
@@ -25,6 +26,7 @@ class Fate(Shown):
     dropped     nowhere, and nothing is in its way: it is sent again at each look (`why` it failed)
     overtaken   nowhere, and `by`, which no block holds yet, spends the same output
     lost        `by`, in a block, spends the same output: it can confirm only after a reorganisation
+    replaced    `by` is the same with another fee, and `depth` blocks deep: it took place, or will
     """
 
     txid: Txid

@@ -17,7 +17,7 @@ from grail.bitcoin.node import MempoolEntry
 from grail.bitcoin.psbt import Psbt
 from grail.bitcoin.tx import Tx
 from grail.charms import spell as spells
-from grail.connection.fate import DROPPED, OVERTAKEN, WAITING
+from grail.connection.fate import DROPPED, OVERTAKEN, REPLACED, WAITING
 from grail.connection.outbox import Sent
 from grail.connection.receipt import Receipt
 from grail.connection.session import Session
@@ -75,7 +75,8 @@ class _Raising:
         fate = await session.fate(txid)
         fate.check()
         if fate.state != WAITING:
-            why = {DROPPED: "the node does not take it now", OVERTAKEN: f"{fate.by} took its place"}
+            why = dict.fromkeys((OVERTAKEN, REPLACED), f"{fate.by} took its place")
+            why[DROPPED] = "the node does not take it now"
             said = why.get(fate.state, "it is in a block already")
             raise InvalidInput(f"the fee of {txid} cannot be raised: {said}", hint=fate.why)
         mine = [c for c in session.ledger.coins(account.script) if c.outpoint.txid == txid]
@@ -175,7 +176,7 @@ class _Raising:
         bare = tuple(replace(txin, witness=()) for txin in old.inputs)
         made = replace(old, inputs=bare, outputs=tuple(outputs))
         receipt = await self._signed(made, prevouts, fee)
-        session.forget(old.txid)
+        session.unfinished.drop(old.txid)  # its owner may still ask what became of it
         return receipt
 
     async def _signed(self, made: Tx, prevouts: Sequence[TxOut], fee: int) -> Receipt:

@@ -14,7 +14,7 @@ from pathlib import Path
 from grail import codec
 from grail.bitcoin.node import Node
 from grail.bitcoin.tx import Tx
-from grail.connection.fate import CONFIRMED, DROPPED, LOST, OVERTAKEN, WAITING, Fate
+from grail.connection.fate import CONFIRMED, DROPPED, LOST, OVERTAKEN, REPLACED, WAITING, Fate
 from grail.errors import DecodeError, GrailError, InvalidInput, NodeError
 from grail.folders import private_folder, write_private
 from grail.types import OutPoint, Txid
@@ -94,9 +94,11 @@ class Outbox:
         missing: dict[Txid, Tx] = {}
         for sent in self:
             txid = sent.tx.txid
-            if ledger.confirmations(txid) >= depth or ledger.height > sent.height + GIVEN_UP:
+            fate = self.fate(ledger, txid)
+            done = fate.state in (CONFIRMED, REPLACED) and fate.depth >= depth
+            if done or ledger.height > sent.height + GIVEN_UP:
                 self.drop(txid)
-            elif not ledger.seen(txid) and self.fate(ledger, txid).by is None:
+            elif not ledger.seen(txid) and fate.by is None:
                 missing[txid] = sent.tx  # (one that is lost stays: its owner is yet to be told)
         taken = False
         for txid, tx in parents_first(missing).items():
@@ -125,12 +127,28 @@ class Outbox:
         if conflict is None:
             return Fate(txid, DROPPED, why=self._why.get(txid, ""))
         outpoint, winner = conflict
+        if self._same_but_fee(ledger, txid, winner):
+            return Fate(txid, REPLACED, ledger.confirmations(winner), by=winner, outpoint=outpoint)
         state = LOST if ledger.confirmations(winner) else OVERTAKEN
         return Fate(txid, state, by=winner, outpoint=outpoint)
 
     def _known(self, ledger: Ledger, txid: Txid) -> Tx | None:
         sent = self._sent.get(txid)
         return sent.tx if sent is not None else ledger.known(txid)
+
+    def _same_but_fee(self, ledger: Ledger, txid: Txid, other: Txid) -> bool:
+        """Whether two transactions differ in one amount alone: what a raised fee leaves less of.
+
+        Its owner may have been killed before he was told; he must not be sent to pay once more.
+        """
+        one, two = self._known(ledger, txid), self._known(ledger, other)
+        if one is None or two is None:
+            return False
+        inputs = [[txin.outpoint for txin in tx.inputs] for tx in (one, two)]
+        scripts = [[output.script for output in tx.outputs] for tx in (one, two)]
+        if inputs[0] != inputs[1] or scripts[0] != scripts[1]:
+            return False
+        return sum(a.sats != b.sats for a, b in zip(one.outputs, two.outputs, strict=True)) == 1
 
     def _conflict(self, ledger: Ledger, txid: Txid) -> tuple[OutPoint, Txid] | None:
         """An output that it, or an ancestor that vanished, spends, and who spends that instead."""

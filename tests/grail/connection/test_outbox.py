@@ -9,7 +9,7 @@ import anyio
 import pytest
 
 from grail.bitcoin.tx import Tx, TxIn
-from grail.connection.fate import CONFIRMED, DROPPED, LOST, OVERTAKEN, WAITING
+from grail.connection.fate import CONFIRMED, DROPPED, LOST, OVERTAKEN, REPLACED, WAITING
 from grail.connection.outbox import GIVEN_UP, Outbox, Sent
 from grail.errors import InvalidInput, NodeError, Superseded
 from grail.types import OutPoint, Txid, TxOut
@@ -24,7 +24,8 @@ def spending(outpoint: OutPoint, sats: int = 1_000) -> Tx:
 
 PARENT = spending(COIN)
 CHILD = spending(PARENT.outpoint(0), 900)
-RIVAL = spending(COIN, 800)
+RIVAL = Tx(2, (TxIn(COIN),), (TxOut(800, b"\x52"),))
+RAISED = spending(COIN, 700)
 
 
 @dataclass
@@ -121,6 +122,21 @@ def test_S12_a_rival_in_a_block_takes_it_and_what_hangs_on_it(outbox: Outbox, ch
     del chain.places[RIVAL.txid]
     assert tend(outbox, chain)
     assert chain.sent == [PARENT.txid, CHILD.txid]
+
+
+def test_the_same_with_another_fee_is_no_loss(outbox: Outbox, chain: Chain) -> None:
+    """Else who was killed while he raised a fee is told to ask, and so to pay, once more."""
+    for depth in (0, 1, K - 1):
+        chain.put(RAISED, depth)
+        fate = outbox.fate(chain, PARENT.txid)  # type: ignore[arg-type]
+        assert (fate.state, fate.depth, fate.by) == (REPLACED, depth, RAISED.txid)
+        fate.check()
+        assert not tend(outbox, chain)
+        assert outbox.get(PARENT.txid) is not None
+    assert state(outbox, chain, CHILD) == LOST  # it hung on the first one
+    chain.put(RAISED, K)
+    tend(outbox, chain)
+    assert outbox.get(PARENT.txid) is None
 
 
 def test_another_program_finds_what_was_kept(outbox: Outbox, chain: Chain, tmp_path: Path) -> None:
