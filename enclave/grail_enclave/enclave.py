@@ -147,7 +147,7 @@ class Enclave:
         tip, deployed = self._headers.tip, self._members.deployed
         parts = [
             bytes(tip.hash),
-            b"" if self._acceptor is None else self._acceptor.state_hash(),
+            *(each.state_hash() for each in self._acceptors.values()),
             b"" if deployed is None else deployed.nft.serialize() + deployed.port.serialize(),
             b"" if self._audit.alarm is None else bytes(self._audit.alarm),
         ]

@@ -19,6 +19,8 @@ from grail.errors import Incorrect, InvalidInput, Refused
 from grail.operators import frames
 from grail.operators.evidence import SigningRequest, TxEvidence
 from grail.operators.frames import Frame
+from grail.operators.rounds import Acceptor
+from grail.types import OutPoint, Txid
 from grail_enclave import checks, keys
 from grail_enclave.case import Case
 from grail_enclave.checks import RULES, Rule, Stage, admit, conclude
@@ -357,3 +359,18 @@ def test_refusals_are_signed_over_the_frame(shared: World) -> None:
         replace(refusal, rule="Other").verify(
             shared.network.id, KEYS[0].public, Frame.parse(raw).subject
         )
+
+
+def test_I12_the_state_is_of_every_roster_that_was_on_record(
+    shared: World, request_: SigningRequest
+) -> None:
+    """What was voted for under a record that a reorganisation took away is part of it, too."""
+    enclave = shared.enclave()
+    vote(enclave, request_).unwrap()
+    (acting,) = enclave._acceptors.values()
+    other = replace(acting.scope, roster=OutPoint(Txid(bytes(32)), 0))
+    enclave._acceptors[other] = Acceptor(other, KEYS[0], enclave._spent_log())
+    enclave._acceptor = enclave._acceptors[other]
+    before = enclave.state_hash()
+    acting.memory.release(next(iter(acting.memory.known)))
+    assert enclave.state_hash() != before
