@@ -92,6 +92,7 @@ def create_private(path: Path, data: bytes) -> None:
     try:
         with _written_beside(path, data, lasting=True) as beside:
             os.link(beside, path)
+        _sync_folder(path.parent)
     except FileExistsError:
         raise
     except OSError as exc:
@@ -115,6 +116,15 @@ def _written_beside(path: Path, data: bytes, *, lasting: bool = False) -> Iterat
         yield beside
     finally:
         beside.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Put a folder's names on the disk itself: a file's own `fsync` does not."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def sweep(folder: Path) -> None:

@@ -15,7 +15,14 @@ import pytest
 
 from grail.bitcoin.network import REGTEST
 from grail.errors import InvalidInput, Unavailable
-from grail.folders import cache_root, check_private, private_folder, state_root, write_private
+from grail.folders import (
+    cache_root,
+    check_private,
+    create_private,
+    private_folder,
+    state_root,
+    write_private,
+)
 from grail.wallet.account import Account
 
 
@@ -145,6 +152,18 @@ else:
     Path.replace = die
     write_private(path, b"new")
 """
+
+
+def test_a_key_and_its_name_are_on_the_disk_itself(tmp_path, monkeypatch) -> None:
+    """Coins may be paid to it a moment later, and a loss of power must not take it."""
+    synced = []
+
+    def sync(handle: int) -> None:
+        synced.append(stat.S_ISDIR(os.fstat(handle).st_mode))
+
+    monkeypatch.setattr(os, "fsync", sync)
+    create_private(tmp_path / "key", b"secret")
+    assert synced == [False, True]
 
 
 def test_kill_9_while_writing_leaves_the_old_file_whole_and_its_half_is_swept(tmp_path) -> None:
