@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 
 from grail.charms.app import App
-from grail.errors import InvalidInput
+from grail.errors import DecodeError, InvalidInput
 from grail.folders import write_private
 
 FILE = "labels.json"
@@ -24,9 +24,17 @@ class Labels:
         self._path = folder / FILE
         self._zkbtc = zkbtc
         self._apps: dict[str, App] = {"zkBTC": zkbtc}
-        if self._path.exists():
+        self._read()
+
+    def _read(self) -> None:
+        """Take in what the file has, also by other programs since the last time."""
+        try:
             listed = json.loads(self._path.read_text())
             self._apps |= {str(name): App.from_text(text) for name, text in listed.items()}
+        except FileNotFoundError:
+            return
+        except (ValueError, AttributeError, TypeError) as exc:
+            raise DecodeError(f"{self._path}: not a list of names") from exc
 
     def give(self, name: str, app: App) -> None:
         """Call an app by a name from now on. Raises `InvalidInput` when the name is taken."""
@@ -34,6 +42,7 @@ class Labels:
             raise InvalidInput(
                 f"name: got {name[:40]!r}", hint="use 1 to 16 letters, digits, dots, dashes"
             )
+        self._read()  # a program beside this one may have given names, which stay
         # upper and lower case are one name, as `find` takes them
         taken = {known.lower(): held for known, held in self._apps.items()}
         if taken.get(name.lower(), app) != app:

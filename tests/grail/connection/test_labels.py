@@ -8,7 +8,7 @@ import pytest
 
 from grail.charms.app import App, Contract
 from grail.connection.labels import Labels
-from grail.errors import InvalidInput
+from grail.errors import DecodeError, InvalidInput
 
 ZKBTC = Contract(b"\x01" * 32, b"\x02" * 32).token
 TOKEN = Contract(b"\x03" * 32, b"\x02" * 32).token
@@ -28,6 +28,21 @@ def test_names_are_kept_for_the_next_time(labels: Labels, tmp_path: Path) -> Non
     assert again.show(TOKEN) == "TOK"
     assert again.show(TOKEN.contract.nft) == "n of TOK"
     assert again.find("zkbtc") == ZKBTC
+
+
+def test_two_programs_keep_each_others_names(labels: Labels, tmp_path: Path) -> None:
+    beside = Labels(tmp_path, ZKBTC)
+    beside.give("GOLD", LOOKALIKE)
+    labels.give("TOK", TOKEN)
+    again = Labels(tmp_path, ZKBTC)
+    assert (again.find("GOLD"), again.find("TOK")) == (LOOKALIKE, TOKEN)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "7", '{"TOK": 7}', '{"TOK": "t/x"}'])
+def test_a_damaged_file_is_a_typed_error(tmp_path: Path, text: str) -> None:
+    (tmp_path / "labels.json").write_text(text)
+    with pytest.raises(DecodeError, match="names"):
+        Labels(tmp_path, ZKBTC)
 
 
 def test_token_without_a_name_is_shown_whole(labels: Labels) -> None:
