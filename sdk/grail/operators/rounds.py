@@ -59,7 +59,7 @@ class Acceptor:
     index: int = field(init=False)
     memory: Memory = field(init=False, default_factory=Memory, repr=False)
     epochs: Epochs = field(init=False, repr=False)
-    told: frozenset[Family] = field(init=False, default=frozenset(), repr=False)
+    told: dict[Family, Proposal] = field(init=False, default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         self.index = self.scope.index(self.key.public)
@@ -253,7 +253,7 @@ class Acceptor:
         if not known.decision:
             known.decision = decision.votes
         self.memory.tidy(proposal.family, before)
-        self.told -= {proposal.family}
+        self.told.pop(proposal.family, None)
         self.epochs.seen_self(self._own_epoch(votes))
         return decision
 
@@ -321,9 +321,12 @@ class Acceptor:
         told = [[self.epochs.pages[name] for name in grant.pages] for grant in grants]
         found = adopt(self.scope, told)
         self.memory = taken_over(self.memory, found)
-        names = [claim.family for claim in found.decided][:MAX_FAMILIES]
         known = self.memory.known
-        self.told = frozenset(n for n in names if n not in known or not known[n].decision)
+        self.told = {
+            claim.family: Proposal(claim.family, claim.outpoints, claim.txid, b"")
+            for claim in found.decided[:MAX_FAMILIES]
+            if claim.family not in known or not known[claim.family].decision
+        }
         self.epochs.begin(hello, grants)
         self.follow()
         return ()
@@ -331,7 +334,7 @@ class Acceptor:
     def lacking(self) -> tuple[Family, ...]:
         """The families whose body, or decision, this instance was told of and does not hold."""
         bare = {name for name, known in self.memory.known.items() if self._bare(known)}
-        return tuple(sorted(bare | self.told))
+        return tuple(sorted(bare | self.told.keys()))
 
     def restore(self, proposal: Proposal, votes: Sequence[Vote] = ()) -> None:
         """Take in a body that is lacking, and its decision where there is one.
@@ -383,7 +386,8 @@ class Acceptor:
     def concerned(self) -> frozenset[OutPoint]:
         """The outpoints whose spend matters here: guarded ones, and what else is hung on."""
         others = (known.proposal.spends for known in self.memory.known.values())
-        return frozenset(self.memory.outpoints).union(*others)
+        told = (proposal.spends for proposal in self.told.values())
+        return frozenset(self.memory.outpoints).union(*others, *told)
 
     def follow(self) -> None:
         """Look at all marks again: the heaviest chain has grown, or is another one."""
@@ -393,6 +397,12 @@ class Acceptor:
                 self.log.bury(name, block)
                 self.memory.release(name)
         self.memory.close({o for o in self.memory.outpoints if self.log.settled(o)})
+        # Those who told of it have let it go as well: nobody gives its votes any more.
+        self.told = {
+            name: told
+            for name, told in self.told.items()
+            if self.log.conflict(told) is None and not any(map(self.log.settled, told.outpoints))
+        }
 
     def state_hash(self) -> bytes:
         """A digest of all that the rules remember: equal before and after every refusal."""

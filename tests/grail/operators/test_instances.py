@@ -19,7 +19,8 @@ from grail.operators.grants import Claim, Grant, Hello, Page
 from grail.operators.memory import Known
 from grail.operators.messages import Open, Promise, Scope, Standing, Vote
 from grail.operators.rounds import Acceptor
-from grail.operators.spent import SpentLog
+from grail.operators.spent import Spend, SpentLog
+from grail.types import BlockHash
 
 A, B, C = proposal("A", "a"), proposal("B", "a"), proposal("C", "ab")
 
@@ -296,6 +297,23 @@ def test_a_decision_is_taken_over_by_its_votes_alone():
     assert isinstance(standing, Standing)
     assert (standing.rule, standing.body) == ("OutpointTaken", A.body)
     assert standing.decision == tuple(votes[:12])
+
+
+@pytest.mark.parametrize(("by", "depth"), [(A, 6), (B, 1)])
+def test_a_decision_that_blocks_have_settled_is_lacking_no_more(by: Proposal, depth: int):
+    """Dead by a conflict, or done: nobody holds its votes any more, so nobody waits for them."""
+    others = acceptors()
+    votes = voted(others, A)
+    others[1].decide(votes[:12], A)
+    new = restarted(0, others[1:10])
+    assert new.lacking() == (A.family,)
+    block, depths = BlockHash(bytes(32)), {}
+    new.log.depth = lambda each: depths.get(each, 0)
+    new.confirmed([Spend(by.txid, by.family, by.outpoints, block)])
+    assert new.lacking() == (A.family,)
+    depths[block] = depth
+    new.follow()
+    assert new.lacking() == ()
 
 
 def test_bodies_are_brought_after_the_votes():
