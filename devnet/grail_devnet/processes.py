@@ -204,6 +204,7 @@ class ProcessBackend:
                 raise Unavailable(f"{name}: cannot be started: {exc}") from exc
         started = start_time(child.pid)
         self._commands.setdefault(name, command)
+        self.processes()  # the one before it under this name is asked how it ended, and let go
         self._children[name] = child
         self._processes[name] = Process(name, child.pid, started or 0, str(log))
 

@@ -98,6 +98,8 @@ class Finisher:
         for attempt in range(TRIES):
             wait = self._patience * 2.0**attempt
             await asyncio.sleep(wait + random.SystemRandom().uniform(0, wait))
+            if self._journal is not None:
+                self._journal.write()
             try:
                 if await self._settled(frame):
                     return

@@ -22,16 +22,34 @@ class Journal:
 
     def __init__(self, folder: Path) -> None:
         self._folder = private_folder(folder)
+        self._unwritten: dict[Family, Frame] = {}
+        self._full = False
 
     def keep(self, family: Family, frame: Frame) -> None:
-        """Write a frame down; a full disk is no reason not to sign."""
-        try:
-            write_private(self._folder / family.hex(), frame.raw)
-        except Unavailable as exc:
-            log.warning("what was decided is in memory only: %s", exc)
+        """Write a frame down; a full disk is no reason not to sign, which promises no file."""
+        self._unwritten[family] = frame
+        self.write()
+
+    def write(self) -> None:
+        """Write what found no room before; that there is none, or is again, is said once."""
+        if not self._unwritten:
+            return
+        for family, frame in list(self._unwritten.items()):
+            try:
+                write_private(self._folder / family.hex(), frame.raw)
+            except Unavailable as exc:
+                if not self._full:
+                    log.warning("what was decided is in memory only: %s", exc)
+                self._full = True
+                return
+            del self._unwritten[family]
+        if self._full:
+            log.info("what was decided is on disk again")
+        self._full = False
 
     def drop(self, family: Family) -> None:
         """Forget a frame that nothing is left to do for."""
+        self._unwritten.pop(family, None)
         (self._folder / family.hex()).unlink(missing_ok=True)
 
     def frames(self) -> list[Frame]:

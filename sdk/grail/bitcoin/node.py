@@ -99,6 +99,15 @@ class MempoolEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class MempoolInfo:
+    """`getmempoolinfo`: how full the mempool is, and the least it takes in sats per 1,000 vB."""
+
+    usage: int
+    limit: int
+    least: Sats
+
+
+@dataclass(frozen=True, slots=True)
 class TxStatus:
     """`getrawtransaction`: the bytes, and the block that holds it (None: still in the mempool)."""
 
@@ -281,6 +290,11 @@ class Node(Rpc):
             ancestor_fees=fees.sats("ancestor"),
         )
 
+    async def getmempoolinfo(self) -> MempoolInfo:
+        """How full the mempool is; a full one takes only what pays more than what it dropped."""
+        info = Fields("getmempoolinfo", await self.call("getmempoolinfo"))
+        return MempoolInfo(info.uint("usage"), info.uint("maxmempool"), info.sats("mempoolminfee"))
+
     async def getrawmempool(self) -> list[Txid]:
         """The txids of all unconfirmed transactions."""
         reply = await self.call("getrawmempool")
@@ -345,6 +359,7 @@ class NodeSync(Face[Node]):
     submitpackage = blocking(Node.submitpackage)
     gettxout = blocking(Node.gettxout)
     getmempoolentry = blocking(Node.getmempoolentry)
+    getmempoolinfo = blocking(Node.getmempoolinfo)
     getrawmempool = blocking(Node.getrawmempool)
     generatetoaddress = blocking(Node.generatetoaddress)
     generatetodescriptor = blocking(Node.generatetodescriptor)

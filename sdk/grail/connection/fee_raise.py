@@ -74,14 +74,55 @@ class _Raising:
             )
         fate = await session.fate(txid)
         fate.check()
+        if fate.state == DROPPED:
+            return cls._dropped(session, account, txid, rate)
         if fate.state != WAITING:
             why = dict.fromkeys((OVERTAKEN, REPLACED), f"{fate.by} took its place")
-            why[DROPPED] = "the node does not take it now"
             said = why.get(fate.state, "it is in a block already")
             raise InvalidInput(f"the fee of {txid} cannot be raised: {said}", hint=fate.why)
         mine = [c for c in session.ledger.coins(account.script) if c.outpoint.txid == txid]
         tx = await session.ledger.transaction(txid)
         return cls(session, account, tx, await session.node.getmempoolentry(txid), mine, rate)
+
+    @classmethod
+    def _dropped(cls, session: Session, account: Account, txid: Txid, rate: int) -> _Raising:
+        """One that the node dropped: what was sent is here, and a child goes with it as a package.
+
+        Only change counts as the wallet's then: no ledger says what charms its outputs hold.
+        Raises `InvalidInput`.
+        """
+        sent = session.outbox.get(txid)
+        if sent is None:
+            raise InvalidInput(
+                f"the fee of {txid} cannot be raised: the node dropped it",
+                hint="whoever sent it has it, and can raise it",
+            )
+        above = session.outbox.dropped_parents(session.ledger, sent.tx)
+        if above:
+            raise InvalidInput(
+                f"the fee of {txid} cannot be raised: it hangs on {above[0].txid}, which the node "
+                "dropped too",
+                hint="raise the fee of that one first",
+            )
+        spell = spells.parse(sent.tx)
+        mine = [
+            Coin(sent.tx.outpoint(index), output)
+            for index, output in enumerate(sent.tx.outputs)
+            if index >= (0 if spell is None else len(spell.outs))
+            and output.script == account.script
+        ]
+        # A child in the place of a payment that hangs on it, and waits too, would undo that one.
+        taken = session.outbox.spoken_for(session.ledger)
+        free = [coin for coin in mine if coin.outpoint not in taken]
+        if mine and not free:
+            raise InvalidInput(
+                f"the fee of {txid} cannot be raised: what hangs on it, and waits too, spends its "
+                "change",
+                hint="wait: both are sent again when blocks made room",
+            )
+        size, fee = sent.tx.vsize, Sats(sent.fee)
+        entry = MempoolEntry(txid, size, fee, 1, 1, (), (), size, fee)
+        return cls(session, account, sent.tx, entry, free, rate)
 
     # ---- by a child
 
@@ -149,7 +190,7 @@ class _Raising:
     async def replacement(self) -> Receipt:
         """The same transaction with less change, signed again."""
         session, old = self.session, self.tx
-        children = session.ledger.children(old.txid)
+        children = set(session.ledger.children(old.txid)) | session.outbox.children(old.txid)
         if children:
             raise InvalidInput(
                 f"{len(children)} transactions hang on {old.txid}, which a replacement would undo",

@@ -7,7 +7,8 @@ and sends it again when neither does. One whose output another transaction took 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,6 +23,9 @@ from grail.wallet.ledger import Ledger, parents_first
 
 MAX_FILE = 4_500_000
 """A signing request of the largest size, and the transaction."""
+
+TOO_LITTLE = re.compile(r"min fee not met, \d+ < (\d+)")
+"""How a node says that a fee is too low for it now, with the sats that it would take."""
 
 GIVEN_UP = 1_008
 """Blocks after which what came into no block, lost or dropped, is kept no longer: a week."""
@@ -100,16 +104,59 @@ class Outbox:
                 self.drop(txid)
             elif not ledger.seen(txid) and fate.by is None:
                 missing[txid] = sent.tx  # (one that is lost stays: its owner is yet to be told)
-        taken = False
+        taken, refused = False, dict[Txid, NodeError]()
         for txid, tx in parents_first(missing).items():
+            below = [missing[t] for t in parents_of(tx) if t in refused]
             try:
-                await node.sendrawtransaction(tx.serialize())
+                await self._send(node, tx, below, refused)
             except NodeError as exc:
-                self._why[txid] = str(exc)
+                refused[txid] = exc
+                self._why[txid] = _said(tx, exc, below)
             else:
-                self._why.pop(txid, None)
                 taken = True
+                for each in (tx, *below):
+                    self._why.pop(each.txid, None)
+                    refused.pop(each.txid, None)
         return taken
+
+    async def _send(
+        self, node: Node, tx: Tx, below: list[Tx], refused: dict[Txid, NodeError]
+    ) -> None:
+        """Send a transaction, with parents that pay too little where it pays for them too."""
+        least = [
+            int(found[1]) / each.vsize
+            for each in below
+            if (found := TOO_LITTLE.search(str(refused[each.txid])))
+        ]
+        package = [*below, tx]
+        paid = sum(self._sent[each.txid].fee for each in package)
+        enough = max(least, default=0) * sum(each.vsize for each in package)
+        if below and len(least) == len(below) and paid >= enough:
+            await node.submitpackage([each.serialize() for each in package])
+        else:
+            await node.sendrawtransaction(tx.serialize())
+
+    def dropped_parents(self, ledger: Ledger, tx: Tx) -> list[Tx]:
+        """The parents of a transaction that are kept here and that the node dropped."""
+        kept = [self._sent[txid].tx for txid in parents_of(tx) if txid in self._sent]
+        return [each for each in kept if self.fate(ledger, each.txid).state == DROPPED]
+
+    def children(self, txid: Txid) -> set[Txid]:
+        """What is kept that spends an output of a transaction."""
+        return {sent.tx.txid for sent in self if txid in parents_of(sent.tx)}
+
+    def spoken_for(self, ledger: Ledger) -> set[OutPoint]:
+        """What transactions spend that wait for room: another use would undo them for good.
+
+        What the node dropped for another reason may never come back, so it holds nothing.
+        """
+        dropped = [s.tx for s in self if self.fate(ledger, s.tx.txid).state == DROPPED]
+        waiting: dict[Txid, Tx] = {}
+        for tx in parents_first({tx.txid: tx for tx in dropped}).values():
+            little = TOO_LITTLE.search(self._why.get(tx.txid, ""))
+            if little or not waiting.keys().isdisjoint(parents_of(tx)):
+                waiting[tx.txid] = tx
+        return {txin.outpoint for tx in waiting.values() for txin in tx.inputs}
 
     def fate(self, ledger: Ledger, txid: Txid) -> Fate:
         """What became of a transaction, as of the ledger's last look.
@@ -167,3 +214,22 @@ class Outbox:
                     found = txin.outpoint, winner
                 queue.append(txin.outpoint.txid)
         return found
+
+
+def parents_of(tx: Tx) -> Iterable[Txid]:
+    """The transactions that one spends outputs of, each once."""
+    return dict.fromkeys(txin.outpoint.txid for txin in tx.inputs)
+
+
+def _said(tx: Tx, refusal: NodeError, below: list[Tx]) -> str:
+    """What a node said, and what it means where that is known."""
+    found = TOO_LITTLE.search(str(refusal))
+    if found is not None:
+        least = -(-int(found[1]) // tx.vsize)
+        return (
+            f"{refusal}: the node takes {least} sat/vB or more now; raise its fee, or wait until "
+            "blocks made room: it is sent again"
+        )
+    if below:
+        return f"it hangs on {below[0].txid}, which the node dropped ({refusal})"
+    return str(refusal)

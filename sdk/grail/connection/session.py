@@ -56,7 +56,7 @@ from grail.wallet.coins import Coin
 from grail.wallet.ledger import Ledger
 
 FEE_RATE = 2
-"""sat/vB: above what every node relays; regtest has no other bidders."""
+"""sat/vB: above what every node relays, where nobody else bids."""
 
 BEHIND = frozenset({"NotConfirmed", "DepositDepth", "ViewStale"})
 """What an operator answers that has not heard of the newest block; here the depth is right."""
@@ -126,6 +126,7 @@ class Session:
         self.unfinished = UnfinishedFolder(network.folder / "unfinished")
         self.outbox = Outbox(network.folder / "sent")
         self.under_way: set[Txid] = set()
+        self._spoken_for: set[OutPoint] = set()
         self.zkbtc = Contract.parse(configuration.zkbtc)
         bundles = [app.bundle for app in apps.all()]
         self.ledger = Ledger(node, self.network, self.zkbtc, bundles, history)
@@ -186,7 +187,14 @@ class Session:
             await self.ledger.follow()
             if await self.outbox.tend(self.ledger, self.node, self.network.k):
                 await self.ledger.follow()
+            self._spoken_for = self.outbox.spoken_for(self.ledger)
+            self.rate = self._fee_rate((await self.node.getmempoolinfo()).least)
         return self.context()
+
+    def _fee_rate(self, least: int) -> int:
+        """What is paid now, where a node takes `least` sats per 1,000 vB: a full one asks more."""
+        wanted = FEE_RATE if least <= FEE_RATE * 1_000 else least // 1_000 + 2
+        return min(wanted, self.configuration.max_fee_rate)
 
     async def fate(self, txid: Txid) -> Fate:
         """What became of a transaction. Raises `InvalidInput` for one that nobody here knows."""
@@ -202,12 +210,16 @@ class Session:
     def usable(self, script: bytes) -> list[Coin]:
         """Coins at a script that the operators accept as inputs: confirmed, or quorum-signed."""
         height = self.ledger.height + 1
-        return [c for c in self.ledger.coins(script) if c.spendable(height, unconfirmed=False)]
+        return [c for c in self._held(script) if c.spendable(height, unconfirmed=False)]
+
+    def _held(self, script: bytes) -> list[Coin]:
+        """Coins at a script, less those that a dropped transaction of ours spends."""
+        return [c for c in self.ledger.coins(script) if c.outpoint not in self._spoken_for]
 
     def purse(self, script: bytes, *, unconfirmed: bool = False) -> Purse:
         """What the owner of a script can pay with; `unconfirmed` for what needs no operator."""
         height = self.ledger.height + 1
-        held = self.ledger.coins(script)
+        held = self._held(script)
         coins = [c for c in held if c.spendable(height, unconfirmed=unconfirmed)]
         waiting = [c for c in held if not c.spendable(height, unconfirmed=unconfirmed)]
         return Purse(coins, script, self.rate, waiting)
@@ -514,9 +526,16 @@ class Session:
                     inclusions[txid] = inclusion
 
     async def publish(self, tx: Tx) -> None:
-        """Send a transaction; one that the node has already is fine. Raises `NodeError`."""
+        """Send a transaction, with its parents that the node dropped: it may pay for them.
+
+        One that the node has already is fine. Raises `NodeError`.
+        """
+        below = self.outbox.dropped_parents(self.ledger, tx)
         try:
-            await self.node.sendrawtransaction(tx.serialize())
+            if below:
+                await self.node.submitpackage([each.serialize() for each in (*below, tx)])
+            else:
+                await self.node.sendrawtransaction(tx.serialize())
         except NodeError as exc:
             if exc.code != ALREADY_CONFIRMED and "already" not in str(exc):
                 raise

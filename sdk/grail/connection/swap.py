@@ -252,5 +252,10 @@ class _Swap:
                 spender = self.session.ledger.spender(tip)
                 return named or (str(spender) if spender else "a confirmed transaction")
             if anyio.current_time() >= deadline:
+                if named:
+                    refusal.hint = (
+                        f"{named} was decided and the node dropped it, or never took it: whoever "
+                        "made it raises its fee, or it is sent again when blocks made room"
+                    )
                 raise refusal
             await anyio.sleep(0.02)
