@@ -28,7 +28,7 @@ from grail.connection.session import Session
 from grail.connection.swap import Intent, SwapReceipt, pool_port, swap
 from grail.draft.assembled import Assembled
 from grail.draft.draft import Draft, Purse
-from grail.errors import InvalidInput
+from grail.errors import InvalidInput, NodeError, Refused
 from grail.exchange.pool import Move, PoolPort, adding, draft_create, draft_move, removing
 from grail.exchange.token import draft_issue, draft_transfer
 from grail.types import OutPoint, Txid
@@ -185,10 +185,23 @@ class AsyncWallet:
     async def retry(self) -> list[Receipt]:
         """Ask again for what was begun and not finished: the same transactions, not their like.
 
-        Raises `QuorumNotReached` while too few are up.
+        One that fails is in no other's way: all are asked for, then its error comes out. Raises
+        `QuorumNotReached` while too few are up, `Refused` or `NodeError` for one that can complete
+        no more, which is forgotten.
         """
-        mine = self.session.unfinished.of(self.script)
-        return [await self.session.retry(txid) for txid in mine]
+        session, done = self.session, list[Receipt]()
+        failed: Refused | NodeError | None = None
+        for txid in session.unfinished.of(self.script):
+            job = session.unfinished.get(txid)
+            try:
+                done.append(await session.retry(txid))
+            except (Refused, NodeError) as exc:
+                failed = failed or exc
+                if isinstance(exc, NodeError) and job and session.overtaken(job.psbt.tx):
+                    session.forget(txid)
+        if failed is not None:
+            raise failed
+        return done
 
     async def raise_fee(
         self, which: Receipt | Txid | str, rate: int, *, by: By | None = None

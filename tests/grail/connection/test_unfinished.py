@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
+import anyio
 import pytest
 
 from grail.bitcoin.psbt import Psbt
 from grail.bitcoin.tx import Tx, TxIn
 from grail.connection.unfinished import Unfinished, UnfinishedFolder
-from grail.errors import DecodeError, NotCanonical
+from grail.connection.wallet import AsyncWallet
+from grail.errors import DecodeError, NodeError, NotCanonical
 from grail.operators.evidence import SigningRequest
 from grail.types import OutPoint, Txid, TxOut
 
@@ -72,3 +75,27 @@ def test_another_encoding_is_refused() -> None:
     assert raw[:1] == b"\x88"
     with pytest.raises(NotCanonical):
         Unfinished.parse(b"\x98\x08" + raw[1:])
+
+
+@pytest.mark.parametrize("gone", [True, False])
+def test_one_that_fails_is_in_no_others_way(folder: UnfinishedFolder, gone: bool) -> None:
+    """Whoever comes first: the others are asked for; what can complete no more is forgotten."""
+    txids = sorted((folder.keep(job(number)) for number in range(3)), key=str)
+    asked = []
+
+    async def retry(txid: Txid) -> str:
+        asked.append(txid)
+        if txid == txids[0]:
+            raise NodeError("bad-txns-inputs-missingorspent", code=-25)
+        folder.drop(txid)
+        return "receipt"
+
+    wallet = object.__new__(AsyncWallet)
+    wallet.account = SimpleNamespace(script=ALICE)  # type: ignore[assignment]
+    wallet.session = SimpleNamespace(  # type: ignore[assignment]
+        unfinished=folder, retry=retry, overtaken=lambda _: gone, forget=folder.drop
+    )
+    with pytest.raises(NodeError):
+        anyio.run(wallet.retry)
+    assert asked == txids
+    assert list(folder) == ([] if gone else txids[:1])
