@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from enclave_world import KEYS, QUORUM
-from tests.kernel import SpendInvalid, verify_spend
+from kernel import SpendInvalid, verify_spend
 
 from grail.bitcoin.tx import Tx
 from grail.errors import DecodeError
