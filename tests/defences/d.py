@@ -132,7 +132,7 @@ DEFENCES: tuple[Defence, ...] = (
         "enclave/grail_enclave/hardening.py",
         "        if libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:\n",
         "        if libc is None:\n",
-        ("grail_enclave/test_process.py::test_D10_no_secret_outside_the_process",),
+        ("grail_enclave/test_process.py::test_D10_hardened_it_is_not_dumpable",),
     ),
     Defence(
         "D11",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import socket
@@ -17,6 +18,7 @@ from enclave_world import World
 
 from grail.operators import frames
 from grail.operators.frames import Frame, Reply, Status, lengthened
+from grail_enclave.hardening import harden
 
 pytestmark = pytest.mark.devnet
 
@@ -88,6 +90,17 @@ def test_start_ask_stop(started: Process) -> None:
     out, err = started.process.communicate(timeout=READY_SECONDS)
     assert (started.process.returncode, out, err) == (0, "", "")
     assert not started.socket.exists()
+
+
+def test_D10_hardened_it_is_not_dumpable() -> None:
+    """Asked of the kernel by the process itself: root's own files look the same either way."""
+    child = os.fork()
+    if child == 0:
+        get_dumpable = 3
+        harden()
+        os._exit(ctypes.CDLL(None).prctl(get_dumpable, 0, 0, 0, 0))
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
 
 
 def test_D10_no_secret_outside_the_process(started: Process) -> None:

@@ -98,7 +98,7 @@ class Client:
         """Most of those that answered say so: some rules are no use to ask again about."""
         if rule == "InputSpent":
             self.outcome = DEAD
-        elif rule == "FeeOutOfRange" and self.monitor.outbid(self.entry):
+        elif self.monitor.outbid(self.entry, signed=rule == "FeeOutOfRange"):
             self.outcome = OUTBID
         elif not self.entry.honest and rule == self.entry.refusal:
             self.outcome = REFUSED
@@ -118,7 +118,7 @@ class Client:
         """Finish what was decided for another, as the operators' hosts would (S17)."""
         self.monitor.decision(decision, other)
         operators = self._operators()
-        while other.body and other.txid not in self.monitor.finished:
+        while other.body and not self.monitor.served(other.family):
             try:
                 apart = replace(operators, report=Report())
                 await self._finish(apart, job_of(other.body), decision)

@@ -171,9 +171,16 @@ class Monitor:
         entry = self.entries.get(of.txid)
         return str(of.txid) if entry is None else entry.name
 
-    def outbid(self, entry: Entry) -> bool:
-        """Whether anybody signed a transaction of the same family that pays more."""
-        others = [self.entries[txid] for txid in self.passed]
+    def served(self, family: Family) -> bool:
+        """Whether one of the family is complete: a raise takes the lower one's place."""
+        return any(self.entries[txid].family == family for txid in self.finished)
+
+    def outbid(self, entry: Entry, *, signed: bool) -> bool:
+        """Whether one of the same family that pays more is complete, or `signed` by anybody.
+
+        Who signed it signs the lower one no more, so that one may never find its quorum.
+        """
+        others = [self.entries[txid] for txid in (self.passed if signed else self.finished)]
         same = [e for e in others if e.family == entry.family and e.name != entry.name]
         return any(other.built.fee > entry.built.fee for other in same)
 
