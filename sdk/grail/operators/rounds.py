@@ -231,15 +231,22 @@ class Acceptor:
         """Rule 4, first half: record D(F). Only the `Decision` returned allows a signature.
 
         Needs no vote of this instance, nor an epoch. Raises `Refused` NotDecided.
+
+        Two decisions over one outpoint exist only where a block had killed the one and was undone.
+        Then all follow the higher ballot, or a quorum could hold both and finish neither.
         """
         self.check_alive(proposal)
         decision = check_decision(self.scope, votes, proposal)
         self.memory.lookup(proposal)
-        if any(p.decided not in (None, proposal.family) for p in self.memory.places(proposal)):
+        held = {place.decided for place in self.memory.places(proposal)}
+        rivals = [name for name in held if name not in (None, proposal.family)]
+        if not all(self._outranks(decision, name) for name in rivals):
             return self._standing(proposal)
         self.memory.check_room(proposal, binding=True)
         known, places = self.memory.remember(proposal)
         before = _named(places)
+        for name in rivals:
+            self.memory.release(name)
         self._remove_rivals(proposal)
         for place in places:
             place.decided = proposal.family
@@ -499,6 +506,13 @@ class Acceptor:
             known.decision,
             told.body,
         )
+
+    def _outranks(self, decision: Decision, name: Family) -> bool:
+        """Whether a decision is of a higher ballot than the one that is noted for this family."""
+        known = self.memory.known.get(name)
+        if known is None or not known.decision:
+            return False
+        return (decision.round, decision.family) > (known.decision[0].round, name)
 
     def _remove_rivals(self, proposal: Proposal) -> None:
         """Remove conflicting votes on ALL outpoints of their transactions, not only shared ones.

@@ -283,3 +283,32 @@ def test_S33_marks_are_of_outpoints_that_concern_and_bounded(monkeypatch):
         one.vote(proposal(name, name), TIP)
         one.confirmed([elsewhere(outpoint(name))])
     assert list(one.log._marks) == [outpoint(name) for name in "bcd"]
+
+
+def test_I11_S12_two_decisions_that_a_reorganisation_left_do_not_stop_a_quorum():
+    """A block killed A for some, who decided B; it is undone, and one of them is down."""
+    seen = [Depths() for _ in range(4)]
+    all_ = [acceptors(4, 3, depths)[i] for i, depths in enumerate(seen)]
+    old = votes(all_[:3], A)
+    assert isinstance(all_[2].decide(old, A), Decision)
+    for i in (0, 1, 3):
+        seen[i][block(1)] = 1
+        all_[i].confirmed([elsewhere(OWN)])
+    opened = all_[1].open(1, B, TIP)
+    assert isinstance(opened, Open)
+    promises = [all_[i].promise(opened, B, TIP) for i in (0, 1, 3)]
+    new = [all_[i].ballot(promises, B, TIP) for i in (0, 1, 3)]
+    for i in (0, 1):
+        assert isinstance(all_[i].decide(new, B), Decision)
+    for i in (0, 1, 3):
+        del seen[i][block(1)]
+        all_[i].follow()
+    # Operator 3 is down: the other three must be able to finish one of the two, and the same one.
+    for acceptor in all_[:2]:
+        before = acceptor.state_hash()
+        stands = acceptor.decide(old, A)
+        assert isinstance(stands, Standing)
+        assert (stands.rule, stands.family) == ("OutpointTaken", B.family)
+        assert acceptor.state_hash() == before
+    assert isinstance(all_[2].decide(new, B), Decision)
+    assert isinstance(all_[2].decide(old, A), Standing), "and never back"
