@@ -131,14 +131,15 @@ class Monitor:
     ) -> None:
         """An operator signed; these are all tips that it ever saw: I3.
 
-        A rival that it had signed before was dead on one of them. A reorganisation since may have
-        revived it: both take the same outpoint, so one of them confirms at most.
+        A rival that it had signed before was dead on one of them, or one of the two was elsewhere,
+        and this operator follows the higher decision (rule 5). A reorganisation since may have
+        revived the dead one: both take the same outpoint, so one of them confirms at most.
         """
         mine = self.signed.setdefault(operator, {})
         for family, other in mine.items():
             if family == of.family or set(other.outpoints).isdisjoint(of.outpoints):
                 continue
-            if not any(self.dead(other, tip) for tip in tips):
+            if not any(self.dead(other, tip) for tip in tips) and not self._undone(other, of):
                 raise Unsafe(f"I3: {who}: signed {self._name(of)} beside {self._name(other)}")
             self.counts["signed after a dead one"] += 1
         mine[of.family] = of
@@ -149,9 +150,13 @@ class Monitor:
         for family, other in self.decided.items():
             if family == of.family or set(other.outpoints).isdisjoint(of.outpoints):
                 continue
-            if not any(self.dead(one, tip) for one in (other, of) for tip in self.ground.blocks):
+            if not self._undone(other, of):
                 raise Unsafe(f"I3: two decisions: {self._name(of)} beside {self._name(other)}")
         self.decided[of.family] = of
+
+    def _undone(self, *both: Proposal) -> bool:
+        """Whether a block of any branch had killed one of them: both may then be decided."""
+        return any(self.dead(one, tip) for one in both for tip in self.ground.blocks)
 
     def dead(self, of: Proposal, tip: BlockHash) -> bool:
         """Whether a block below the tip holds a conflict with a transaction or its parents."""

@@ -261,7 +261,7 @@ class Play:
             return
         winner = Txid.from_hex(client.winner)
         tip = self.ground.chain.blocks[-1].header.hash
-        proposal = next((p for p in self.monitor.decided.values() if p.txid == winner), None)
+        proposal = self.monitor.decided.get(self.monitor.entries[winner].family)
         if proposal is None or self.monitor.dead(proposal, tip):
             raise Unsafe(f"I11: {client.entry.name}: locked out by what can never confirm")
         complete = {self.monitor.entries[txid].family for txid in self.monitor.finished}
