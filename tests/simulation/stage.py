@@ -130,7 +130,14 @@ class Play:
             entry, other = self.monitor.entries[txid], best.get(self.monitor.entries[txid].family)
             if other is None or entry.built.fee > self.monitor.entries[other].built.fee:
                 best[entry.family] = txid
-        return [txid for txid in best.values() if txid not in self.monitor.finished]
+        entries = self.monitor.entries
+        taken = {i.outpoint for txid in self.monitor.finished for i in entries[txid].tx.inputs}
+        return [
+            txid
+            for txid in best.values()
+            # Of two that a reorganisation left signed, one complete is the other's end.
+            if taken.isdisjoint(i.outpoint for i in entries[txid].tx.inputs)
+        ]
 
     async def _left(self, txid: Txid) -> None:
         """Finish what was decided and left, as the hosts of those that signed it do (S17)."""

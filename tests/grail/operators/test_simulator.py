@@ -5,9 +5,10 @@ A failing seed is named, its schedule shrunk and saved: `simulation.replay` play
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from simulation import (
-    FIRST,
     SAVED,
     Ask,
     Event,
@@ -24,14 +25,16 @@ from simulation.station import Instance, Station
 
 from grail.operators.memory import Memory, Place
 
-SCHEDULES = 2_000
+BEGIN = int(os.environ.get("SEED", "1"))
+SCHEDULES = 400
+"""From `BEGIN` on. `make nightly` and `make accept` play more, from seeds that nobody chose."""
 PART = 40
 
 
 @pytest.mark.parametrize("part", range(0, SCHEDULES, PART))
 def test_S16_S17_K1_P1_schedules_hold_every_invariant(part):
-    """I1 to I6, I11 and I12, whatever the seed brings."""
-    campaign(FIRST + part, PART)
+    """I1 to I6, I11 and I12; the same seeds each time, unless `SEED` says where to begin."""
+    campaign(BEGIN + part, PART)
 
 
 def test_S16_K1_the_schedules_reach_every_kind_of_fault():
