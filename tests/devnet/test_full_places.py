@@ -338,7 +338,7 @@ def test_D18_hosts_without_disk_sign_and_finish_from_memory_and_say_so_once(life
     def written() -> list[Path]:
         return [path for journal in journals for path in journal.iterdir()]
 
-    with own_disk(folder, "2m"):
+    with own_disk(folder, "16m"):
         for path in written():  # what is in blocks: dropped later, it would make room
             path.unlink()
         filler = fill(folder)
