@@ -15,7 +15,7 @@ import anyio
 from grail.apps.compiler import CompiledApp
 from grail.bitcoin.addresses import Roster
 from grail.bitcoin.node import Node
-from grail.bitcoin.spv import Inclusion, prove_inclusion
+from grail.bitcoin.spv import Inclusion
 from grail.bitcoin.tx import Tx
 from grail.bridge.deploy import draft_deploy
 from grail.crypto.schnorr import NUMS
@@ -155,6 +155,4 @@ async def inclusion(node: Node, txid: Txid) -> Inclusion:
     status = await node.transaction_status(txid)
     if status.block is None:
         raise Unavailable(f"transaction {txid} is in no block yet")
-    transactions = await node.getblock_transactions(status.block)
-    txids = [Tx.parse(raw).txid for raw in transactions]
-    return prove_inclusion(status.block, txids, txid, transactions[0])
+    return await node.inclusion(txid, status.block)

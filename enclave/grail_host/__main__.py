@@ -54,13 +54,12 @@ def build(settings: Settings) -> Starlette:
     follower = Follower(node, link)
     conflicts = Conflicts(node, link, follower, configuration.network)
     keeper = Keeper(node, configuration.network, conflicts)
-    hosts = [Host(peer.url, peer.token) for peer in settings.peers]
-    peers = Peers(hosts)
+    peers = Peers([Host(peer.url, peer.token) for peer in settings.peers])
     finisher = Finisher(
         node,
         link,
         configuration.network,
-        hosts,
+        peers,
         patience=settings.finish_after,
         keeper=keeper,
         journal=Journal(Path(settings.journal)) if settings.journal else None,

@@ -18,7 +18,7 @@ from starlette.responses import Response
 
 from grail.errors import DecodeError, GrailError, InvalidInput, Refused, TooLarge, Unavailable
 from grail.operators import frames
-from grail.operators.frames import MAX_FRAME, Frame, Reply, Status
+from grail.operators.frames import MAX_FRAME, Frame, Reply
 from grail.operators.messages import Vote
 from grail_host.caretaker import Caretaker
 from grail_host.conflicts import Conflicts
@@ -166,19 +166,21 @@ class Api:
 
     async def turn(self, request: Request) -> Response:
         """A place in a queue; it binds nobody."""
-        try:
-            asked = await self._small(request, TurnAsked)
-            answer = await self.turns.take(asked)
-        except GrailError as exc:
-            return answer_to(exc)
-        except ClientDisconnect:
-            return Response(status_code=400)
-        return Response(msgspec.json.encode(answer), media_type=JSON)
+        return await self._turned(request, TurnAsked, self.turns.take)
 
     async def turn_done(self, request: Request) -> Response:
         """The end of a turn."""
+
+        async def done(told: TurnDone) -> TurnAnswer:
+            return self.turns.done(told)
+
+        return await self._turned(request, TurnDone, done)
+
+    async def _turned(
+        self, request: Request, kind: type[S], act: Callable[[S], Awaitable[TurnAnswer]]
+    ) -> Response:
         try:
-            answer = self.turns.done(await self._small(request, TurnDone))
+            answer = await act(await self._small(request, kind))
         except GrailError as exc:
             return answer_to(exc)
         except ClientDisconnect:
@@ -188,7 +190,7 @@ class Api:
     async def status(self, _request: Request) -> Response:
         """Ask the enclave; a dead one is a status too."""
         try:
-            found = Status.from_fields((await self.link.ask(Frame(frames.STATUS))).unwrap())
+            found = await self.link.status()
         except GrailError as exc:
             told = HostStatus(f"down: {exc}")
         else:

@@ -19,7 +19,7 @@ from grail.bitcoin.node import NOT_FOUND, Node
 from grail.bitcoin.psbt import Psbt
 from grail.bitcoin.spv import prove_inclusion
 from grail.bitcoin.tx import Tx
-from grail.errors import GrailError, InvalidInput, NodeError, Refused
+from grail.errors import InvalidInput, NodeError, Refused
 from grail.operators.evidence import SigningRequest
 from grail.operators.frames import Frame, spent_frame
 from grail.operators.messages import Family
@@ -27,6 +27,7 @@ from grail.operators.spent import MAX_PATH, family_of
 from grail.types import BlockHash, OutPoint, Txid
 from grail_host.follower import Follower
 from grail_host.link import Link
+from grail_host.looking import keep_looking
 
 PAUSE = 1.0
 """Seconds between two looks at the node; a request makes the host look at once."""
@@ -100,16 +101,7 @@ class Conflicts:
 
     async def run(self) -> None:
         """Look until cancelled; what fails is tried again."""
-        said = ""
-        while True:
-            try:
-                await self.look()
-                said = ""
-            except GrailError as exc:
-                if str(exc) != said:  # once, not every second
-                    said = str(exc)
-                    log.warning("spends in blocks: %s", said)
-            await asyncio.sleep(PAUSE)
+        await keep_looking("spends in blocks", self.look, PAUSE)
 
     async def watch(self, request: bytes, *, late: bool = False) -> None:
         """Look out for a request's transaction; `late` when a block may hold a spend already.

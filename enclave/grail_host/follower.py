@@ -8,23 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import logging
 
 from grail.bitcoin.node import Node
 from grail.bitcoin.spv import MAX_HEADERS
-from grail.errors import GrailError, NodeError, Unavailable
-from grail.operators.frames import HEADERS, STATUS, Frame, Status
+from grail.errors import NodeError, Unavailable
+from grail.operators.frames import HEADERS, Frame
 from grail.operators.messages import BestHeader
 from grail.types import BlockHash
 from grail_host.link import Link
+from grail_host.looking import keep_looking
 
 PAUSE = 1.0
 """Seconds between two looks at the node; a request makes the host look at once."""
 
 ASK_AGAIN = 10
 """Looks after which the enclave is asked for its best header again: it may have started anew."""
-
-log = logging.getLogger("grail_host")
 
 
 class Follower:
@@ -38,18 +36,14 @@ class Follower:
 
     async def run(self) -> None:
         """Follow until cancelled; what fails is tried again."""
-        said = ""
-        for look in itertools.count():
-            if look % ASK_AGAIN == 0:
+        looks = itertools.count()
+
+        async def look() -> None:
+            if next(looks) % ASK_AGAIN == 0:
                 self._shown = None
-            try:
-                await self.sync()
-                said = ""
-            except GrailError as exc:
-                if str(exc) != said:  # once, not every second
-                    said = str(exc)
-                    log.warning("headers: %s", said)
-            await asyncio.sleep(PAUSE)
+            await self.sync()
+
+        await keep_looking("headers", look, PAUSE)
 
     async def sync(self) -> None:
         """Show what the enclave lacks. Raises `Unavailable`, `NodeError` or `Refused`."""
@@ -57,7 +51,7 @@ class Follower:
             tip = await self._node.getbestblockhash()
             if tip == self._shown:
                 return
-            best = Status.from_fields((await self._link.ask(Frame(STATUS))).unwrap()).best
+            best = (await self._link.status()).best
             if best.hash != tip:
                 await self._show(best)
             self._shown = tip

@@ -8,23 +8,20 @@ go over.
 
 from __future__ import annotations
 
-import asyncio
-import logging
-
 from grail.bitcoin.addresses import Roster
 from grail.bitcoin.node import Node
 from grail.bitcoin.psbt import Psbt
-from grail.bitcoin.spv import Inclusion, prove_inclusion
 from grail.bitcoin.tx import Tx
 from grail.charms.record import NO_SUCCESSOR
 from grail.crypto.schnorr import NUMS
-from grail.errors import GrailError, TooLarge
+from grail.errors import TooLarge
 from grail.operators.configuration import Configuration
 from grail.operators.evidence import Known, assemble_record, missing
-from grail.operators.frames import RECORD, STATUS, Frame, Status
-from grail.types import BlockHash, OutPoint, Txid
+from grail.operators.frames import RECORD, Frame
+from grail.types import BlockHash, OutPoint
 from grail_host.follower import Follower
 from grail_host.link import Link
+from grail_host.looking import keep_looking
 
 PAUSE = 2.0
 """Seconds between two looks."""
@@ -34,8 +31,6 @@ SHOW_AGAIN = 60
 
 BATCH = 100
 """Blocks that are asked for at once."""
-
-log = logging.getLogger("grail_host")
 
 
 class Herald:
@@ -57,16 +52,7 @@ class Herald:
         """Look until cancelled; what fails is tried again. At once done without a successor."""
         if self._configuration.successor == NO_SUCCESSOR:
             return
-        said = ""
-        while True:
-            try:
-                await self.look()
-                said = ""
-            except GrailError as exc:
-                if str(exc) != said:  # once, not every second
-                    said = str(exc)
-                    log.warning("the successor's naming: %s", said)
-            await asyncio.sleep(PAUSE)
+        await keep_looking("the successor's naming", self.look, PAUSE)
 
     async def look(self) -> None:
         """Show the naming once it is deep enough.
@@ -76,7 +62,7 @@ class Herald:
         if self._shown_looks:
             self._shown_looks -= 1
             return
-        status = Status.from_fields((await self._link.ask(Frame(STATUS))).unwrap())
+        status = await self._link.status()
         if status.roster is None:
             return
         naming = await self._naming(status.roster)
@@ -132,7 +118,7 @@ class Herald:
     async def _known(self, tx: Tx, block: BlockHash, roster: Roster) -> Known:
         """What proves the transaction, from the operator's own node."""
         raws = {tx.txid: tx.serialize()}
-        inclusions = {tx.txid: await self._inclusion(tx.txid, block)}
+        inclusions = {tx.txid: await self._node.inclusion(tx.txid, block)}
         while True:
             known = Known(raws, inclusions, (roster,))
             absent = missing(Psbt.of(tx), known)
@@ -142,9 +128,4 @@ class Herald:
                 status = await self._node.transaction_status(txid)
                 raws[txid] = await self._node.getrawtransaction(txid, status.block)
                 if status.block is not None:
-                    inclusions[txid] = await self._inclusion(txid, status.block)
-
-    async def _inclusion(self, txid: Txid, block: BlockHash) -> Inclusion:
-        raws = await self._node.getblock_transactions(block)
-        txids = [Tx.parse(raw).txid for raw in raws]
-        return prove_inclusion(block, txids, txid, raws[0])
+                    inclusions[txid] = await self._node.inclusion(txid, status.block)

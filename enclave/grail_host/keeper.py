@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import time
 from collections import OrderedDict
 from dataclasses import dataclass, field
@@ -17,11 +16,12 @@ from dataclasses import dataclass, field
 from grail.bitcoin.network import Network
 from grail.bitcoin.node import Node
 from grail.bitcoin.tx import Tx
-from grail.errors import GrailError, NodeError
+from grail.errors import NodeError
 from grail.operators.messages import Family
 from grail.operators.spent import family_of
 from grail.types import OutPoint, Txid
 from grail_host.conflicts import Conflicts
+from grail_host.looking import keep_looking
 
 PAUSE = 2.0
 """Seconds between two looks, by chance up to half more: sixteen hosts need not send at once."""
@@ -66,16 +66,8 @@ class Keeper:
 
     async def run(self) -> None:
         """Look until cancelled; what fails is tried again."""
-        said = ""
-        while True:
-            await asyncio.sleep(PAUSE * random.SystemRandom().uniform(1, 1.5))
-            try:
-                await self.look()
-                said = ""
-            except GrailError as exc:
-                if str(exc) != said:  # once, not at every look
-                    said = str(exc)
-                    log.warning("keeping signed transactions: %s", said)
+        await asyncio.sleep(PAUSE)  # there is nothing to keep yet
+        await keep_looking("keeping signed transactions", self.look, PAUSE, spread=0.5)
 
     async def look(self) -> None:
         """Find what is new in the mempool, and publish what left it for no block.

@@ -11,7 +11,7 @@ import contextlib
 from pathlib import Path
 
 from grail.errors import TooLarge, Unavailable
-from grail.operators.frames import Frame, Reply, announced, lengthened
+from grail.operators.frames import STATUS, Frame, Reply, Status, announced, lengthened
 
 ANSWER_SECONDS = 30.0
 """For one frame, checks of a large request and its proofs included."""
@@ -32,6 +32,10 @@ class Link:
     async def ask(self, frame: Frame) -> Reply:
         """The enclave's reply. Raises `Unavailable` or `DecodeError`."""
         return Reply.parse(await self.ask_raw(frame.raw))
+
+    async def status(self) -> Status:
+        """What the enclave says of itself. Raises `Unavailable`, `Refused` or `DecodeError`."""
+        return Status.from_fields((await self.ask(Frame(STATUS))).unwrap())
 
     async def ask_raw(self, frame: bytes) -> bytes:
         """The reply's bytes to a frame's bytes, both without length. Raises `Unavailable`."""

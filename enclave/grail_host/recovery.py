@@ -12,12 +12,11 @@ import logging
 import random
 from collections.abc import Awaitable, Callable
 
-from grail.errors import GrailError
 from grail.operators.asking import Operators
-from grail.operators.frames import STATUS, Frame, Status
 from grail.operators.messages import Standing
 from grail.operators.recovery import recover, restore
 from grail_host.link import Link
+from grail_host.looking import keep_looking
 from grail_host.peers import Peers
 
 PAUSE = 2.0
@@ -57,24 +56,14 @@ class Recovery:
 
     async def run(self) -> None:
         """Look until cancelled; what fails is tried again."""
-        said = ""
-        while True:
-            wait = self._pause
-            try:
-                wait = await self.look()
-                said = ""
-            except GrailError as exc:
-                if str(exc) != said:  # once, not every time
-                    said = str(exc)
-                    log.warning("recovery: %s", said)
-            await asyncio.sleep(wait * random.SystemRandom().uniform(1, 1.5))
+        await keep_looking("recovery", self.look, self._pause, spread=0.5)
 
     async def look(self) -> float:
         """Recover the enclave when it needs that; seconds until the next look come back.
 
         Raises `Unavailable`, `Refused` or `QuorumNotReached`.
         """
-        status = Status.from_fields((await self._link.ask(Frame(STATUS))).unwrap())
+        status = await self._link.status()
         found, index = status.instance, status.index
         if found is None or index is None or (found.recovered and not found.lacking):
             self._searches = 0

@@ -217,8 +217,9 @@ async def running(
     link = Link(socket, seconds=5)
     follower = Follower(node, link)
     conflicts = Conflicts(node, link, follower, world.network)
-    finisher = Finisher(node, link, world.network, peers, patience=0.01, connect=connect)
-    caretaker = Caretaker(node, link, world.network, Peers(peers, connect), patience=0.01)
+    others = Peers(peers, connect)
+    finisher = Finisher(node, link, world.network, others, patience=0.01)
+    caretaker = Caretaker(node, link, world.network, others, patience=0.01)
     api = Api(
         link,
         conflicts,

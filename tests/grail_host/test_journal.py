@@ -18,6 +18,7 @@ from grail_enclave.enclave import Enclave
 from grail_host import journal as journals
 from grail_host.finisher import Finisher
 from grail_host.journal import Journal
+from grail_host.peers import Peers
 
 
 class InMemory(MemoryTransport):
@@ -63,9 +64,8 @@ def test_S17_a_host_that_was_killed_finishes_what_it_waited_for(host, world, tmp
                     running.conflicts._node,
                     running.link,
                     world.network,
-                    hosts,
+                    Peers(hosts, lambda given: peers(enclaves, given)),
                     patience=patience,
-                    connect=lambda given: peers(enclaves, given),
                     journal=Journal(tmp_path / "journal"),
                 )
 

@@ -17,7 +17,7 @@ from grail.operators.frames import Frame, Instance, Reply, Status
 from grail.operators.messages import Standing
 from grail.operators.transport import Host, MemoryTransport, Transport
 from grail_enclave.enclave import Enclave
-from grail_host import caretaker as caretaking
+from grail_host import waiting
 from grail_host.peers import Peers
 from grail_host.recovery import Recovery
 
@@ -217,7 +217,7 @@ def _named(raw: bytes) -> tuple[Any, Any]:
 
 
 def test_S33_a_caretaker_waits_for_a_bounded_number(host, world: World, monkeypatch):
-    monkeypatch.setattr(caretaking, "MAX_PENDING", 2)
+    monkeypatch.setattr(waiting, "MAX_PENDING", 2)
 
     async def main() -> None:
         async with host(peers=HOSTS, connect=reach(world.enclaves())) as running:

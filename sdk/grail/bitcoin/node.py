@@ -20,6 +20,8 @@ from grail.bitcoin.rpc_answer import (
     read_txid,
     read_uint,
 )
+from grail.bitcoin.spv import Inclusion, prove_inclusion
+from grail.bitcoin.tx import Tx
 from grail.errors import DecodeError, NodeError
 from grail.portal import Face, Portal, blocking
 from grail.types import BlockHash, OutPoint, Sats, Txid
@@ -237,6 +239,11 @@ class Node(Rpc):
             block=info.block_hash("blockhash") if info.has("blockhash") else None,
             confirmations=info.uint("confirmations") if info.has("confirmations") else 0,
         )
+
+    async def inclusion(self, txid: Txid, block: BlockHash) -> Inclusion:
+        """The proof that a transaction stands in this block. Raises `InvalidInput`."""
+        raws = await self.getblock_transactions(block)
+        return prove_inclusion(block, [Tx.parse(raw).txid for raw in raws], txid, raws[0])
 
     async def sendrawtransaction(self, raw: bytes) -> Txid:
         """Publish a transaction. `NodeError` -26 says why the mempool refuses it."""
