@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from grail.errors import DecodeError, QuorumNotReached, Refused, SignatureInvalid
+from grail.errors import QuorumNotReached, Refused, SignatureInvalid
 from grail.operators import frames
 from grail.operators.asking import Operators
 from grail.operators.certificates import (
@@ -197,7 +197,7 @@ class Coordinator:
 
         def heard(operator: int, reply: Reply) -> bool:
             if reply.refusal is None:
-                message = Open.parse(_bytes(reply.body))
+                message = Open.parse(reply.blob())
                 self._mine(operator, message, number, target)
                 answers.append(message)
             elif reply.standing is not None:
@@ -233,7 +233,7 @@ class Coordinator:
 
         def heard(operator: int, reply: Reply) -> bool:
             if reply.refusal is None:
-                message = Promise.parse(_bytes(reply.body))
+                message = Promise.parse(reply.blob())
                 self._mine(operator, message, opened.round, target)
                 if message.outpoints != target.outpoints:
                     raise SignatureInvalid("promise: over other outpoints")
@@ -395,7 +395,7 @@ class Coordinator:
             raise SignatureInvalid(f"{message.KIND}: for another ballot")
 
     def _vote(self, operator: int, reply: Reply, number: int, of: Proposal) -> Vote:
-        message = Vote.parse(_bytes(reply.body))
+        message = Vote.parse(reply.blob())
         self._mine(operator, message, number, of)
         if message.outpoints != of.outpoints:
             raise SignatureInvalid("vote: over other outpoints")
@@ -405,9 +405,3 @@ class Coordinator:
 def _counted(messages: Mapping[int, M]) -> dict[int, M]:
     """As many as are consistent: one that was replaced, or a liar, makes all others void."""
     return consistent_subset(messages, 0) or {}
-
-
-def _bytes(body: object) -> bytes:
-    if not isinstance(body, bytes):
-        raise DecodeError("reply: expected a signed message")
-    return body

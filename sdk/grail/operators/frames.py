@@ -184,6 +184,13 @@ class Reply:
             expected=said.expected,
         )
 
+    def blob(self) -> bytes:
+        """The body of an ok that is bytes. Raises as `unwrap`, and `DecodeError`."""
+        body = self.unwrap()
+        if not isinstance(body, bytes):
+            raise DecodeError("reply: expected bytes")
+        return body
+
 
 def lengthened(raw: bytes) -> bytes:
     """The bytes with their length in front, as they cross the socket. Raises `TooLarge`."""

@@ -58,7 +58,7 @@ async def recover(
     carrier = _Carrier(own, operators, index)
     epoch = (await _instance(own)).floor + 1
     for _ in range(ASKS):
-        hello = Hello.parse(_bytes((await own(frames.hello_frame(epoch))).unwrap()))
+        hello = Hello.parse((await own(frames.hello_frame(epoch))).blob())
         found = await carrier.gather(hello)
         while found is not None and not await carrier.bring(hello, found):
             found = carrier.chosen()
@@ -150,7 +150,7 @@ class _Carrier:
 
         def heard(operator: int, reply: Reply) -> bool:
             if reply.refusal is None:
-                grant = Grant.parse(_bytes(reply.body))
+                grant = Grant.parse(reply.blob())
                 grant.verify(self.operators.scope)
                 if grant.head.sender != operator or not grant.answers(hello):
                     raise SignatureInvalid("grant: another's, or of another question")
@@ -207,7 +207,7 @@ class _Carrier:
                     continue
                 try:
                     reply = await _ask(self.operators, operator, frames.grant_frame(hello, number))
-                    raw = _bytes(reply.unwrap())
+                    raw = reply.blob()
                     if page_hash(raw) != name:
                         raise SignatureInvalid("a page that was not granted")
                     Page.parse(raw)
@@ -242,9 +242,3 @@ async def _instance(own: Own) -> Instance:
     if found is None:
         raise Refused("ViewStale", "the enclave has no roster on record")
     return found
-
-
-def _bytes(body: object) -> bytes:
-    if not isinstance(body, bytes):
-        raise DecodeError("reply: expected bytes")
-    return body

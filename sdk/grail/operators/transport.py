@@ -15,6 +15,7 @@ from grail.errors import DecodeError, GrailError, Refused, TooLarge, Unavailable
 from grail.operators.frames import MAX_FRAME, Frame, Reply
 
 CBOR = "application/cbor"
+JSON = "application/json"
 
 MAX_PROBLEM = 4_096
 """Bytes of a host's own JSON answer."""
@@ -64,18 +65,7 @@ class HttpTransport:
     async def ask(self, operator: int, frame: Frame) -> Reply:
         """Post the frame to /v1/<kind>. Raises `Unavailable`, `Refused` or `DecodeError`."""
         host = self.hosts[operator]
-        headers = {"Authorization": f"Bearer {host.token}", "Content-Type": CBOR}
-        try:
-            async with self._http.stream(
-                "POST", f"{host.url}/v1/{frame.kind}", content=frame.raw, headers=headers
-            ) as response:
-                raw = await _read(response, host.url)
-        except httpx.TimeoutException as exc:
-            raise Unavailable(f"host {host.url}: no answer in time") from exc
-        except (httpx.HTTPError, httpx.InvalidURL) as exc:
-            raise Unavailable(f"host {host.url}: {type(exc).__name__} {exc}".rstrip()) from exc
-        if response.status_code != httpx.codes.OK:
-            raise _refusal(host.url, response.status_code, raw)
+        response, raw = await self._post(host, frame.kind, frame.raw, CBOR)
         if response.headers.get("content-type", "").partition(";")[0] != CBOR:
             raise DecodeError(f"host {host.url}: the answer is no CBOR")
         return Reply.parse(raw)
@@ -85,10 +75,22 @@ class HttpTransport:
     ) -> dict[str, Any]:
         """Post something that is the host's own business. Raises as `ask`."""
         host = self.hosts[operator]
-        headers = {"Authorization": f"Bearer {host.token}"}
+        _, raw = await self._post(host, path, json.dumps(dict(body)).encode(), JSON)
+        try:
+            said = json.loads(raw[:MAX_PROBLEM])
+        except (ValueError, RecursionError) as exc:
+            raise DecodeError(f"host {host.url}: the answer is no JSON") from exc
+        if not isinstance(said, dict):
+            raise DecodeError(f"host {host.url}: the answer is no JSON object")
+        return said
+
+    async def _post(
+        self, host: Host, path: str, body: bytes, kind: str
+    ) -> tuple[httpx.Response, bytes]:
+        headers = {"Authorization": f"Bearer {host.token}", "Content-Type": kind}
         try:
             async with self._http.stream(
-                "POST", f"{host.url}/v1/{path}", json=dict(body), headers=headers
+                "POST", f"{host.url}/v1/{path}", content=body, headers=headers
             ) as response:
                 raw = await _read(response, host.url)
         except httpx.TimeoutException as exc:
@@ -97,13 +99,7 @@ class HttpTransport:
             raise Unavailable(f"host {host.url}: {type(exc).__name__} {exc}".rstrip()) from exc
         if response.status_code != httpx.codes.OK:
             raise _refusal(host.url, response.status_code, raw)
-        try:
-            said = json.loads(raw[:MAX_PROBLEM])
-        except (ValueError, RecursionError) as exc:
-            raise DecodeError(f"host {host.url}: the answer is no JSON") from exc
-        if not isinstance(said, dict):
-            raise DecodeError(f"host {host.url}: the answer is no JSON object")
-        return said
+        return response, raw
 
     async def aclose(self) -> None:
         """Close the connections."""
