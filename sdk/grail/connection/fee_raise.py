@@ -104,12 +104,9 @@ class _Raising:
                 "dropped too",
                 hint="raise the fee of that one first",
             )
-        spell = spells.parse(sent.tx)
         mine = [
-            Coin(sent.tx.outpoint(index), output)
-            for index, output in enumerate(sent.tx.outputs)
-            if index >= (0 if spell is None else len(spell.outs))
-            and output.script == account.script
+            Coin(sent.tx.outpoint(index), sent.tx.outputs[index])
+            for index in _past_the_spell(sent.tx, account.script)
         ]
         # A child in the place of a payment that hangs on it, and waits too, would undo that one.
         taken = session.outbox.spoken_for(session.ledger)
@@ -265,16 +262,18 @@ class _Raising:
 
     def _change(self) -> int:
         """The one output past the spell's that is the wallet's. Raises `InvalidInput`."""
-        spell = spells.parse(self.tx)
-        first = 0 if spell is None else len(spell.outs)
-        own = [
-            index
-            for index, output in enumerate(self.tx.outputs)
-            if index >= first and output.script == self.account.script
-        ]
+        own = _past_the_spell(self.tx, self.account.script)
         if not own:
             raise InvalidInput(
                 f"{self.tx.txid} has no change of wallet {self.account.name!r} to take a fee from",
                 hint="raise it by a child",
             )
         return own[-1]
+
+
+def _past_the_spell(tx: Tx, own: bytes) -> list[int]:
+    """The outputs with this script that no spell counts: they hold no charms."""
+    spell = spells.parse(tx)
+    first = 0 if spell is None else len(spell.outs)
+    outputs = enumerate(tx.outputs)
+    return [index for index, output in outputs if index >= first and output.script == own]
