@@ -240,7 +240,8 @@ class Acceptor:
         self.memory.lookup(proposal)
         held = {place.decided for place in self.memory.places(proposal)}
         rivals = [name for name in held if name not in (None, proposal.family)]
-        if not all(self._outranks(decision, name) for name in rivals):
+        dead = self.log.conflict(proposal) is not None
+        if rivals and (dead or not all(self._outranks(decision, name) for name in rivals)):
             return self._standing(proposal)
         self.memory.check_room(proposal, binding=True)
         known, places = self.memory.remember(proposal)

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 from simulator import DEPTH, TIP, Depths, acceptors, outpoint, proposal
+from simulator import voted as votes
 
 from grail.bitcoin.tx import Tx, TxIn
 from grail.errors import InvalidInput, Refused
@@ -38,12 +39,6 @@ def elsewhere(*outpoints: OutPoint, number: int = 1) -> Spend:
     return Spend(
         Txid(name), Proposal(name, (OWN,), Txid(name), b"").family, outpoints, block(number)
     )
-
-
-def votes(who: list[Acceptor], of: Proposal) -> list[Vote]:
-    given = [acceptor.vote(of, TIP) for acceptor in who]
-    assert all(isinstance(vote, Vote) for vote in given)
-    return [vote for vote in given if isinstance(vote, Vote)]
 
 
 def decided(who: list[Acceptor], of: Proposal) -> list[Vote]:
@@ -312,3 +307,22 @@ def test_I11_S12_two_decisions_that_a_reorganisation_left_do_not_stop_a_quorum()
         assert acceptor.state_hash() == before
     assert isinstance(all_[2].decide(new, B), Decision)
     assert isinstance(all_[2].decide(old, A), Standing), "and never back"
+
+
+@pytest.mark.parametrize("higher", [True, False])
+def test_S12_a_dead_decision_is_never_followed(higher):
+    """However its family ranks: the block that killed it stands, and its rival was decided."""
+    names = (replace(proposal(f"A{i}", "a"), inputs=(OWN, outpoint("a"))) for i in range(64))
+    old = next(each for each in names if (each.family > B.family) == higher)
+    depths: Depths = {block(1): 1}
+    all_ = acceptors(depths=depths)
+    given = decided(all_, old)
+    for acceptor in all_:
+        acceptor.confirmed([elsewhere(OWN)])
+    decided(all_, B)
+    for acceptor in all_:
+        before = acceptor.state_hash()
+        stands = acceptor.decide(given, old)
+        assert isinstance(stands, Standing)
+        assert stands.family == B.family
+        assert acceptor.state_hash() == before
