@@ -9,12 +9,11 @@ go over.
 from __future__ import annotations
 
 from grail.bitcoin.addresses import Roster
-from grail.bitcoin.node import Node
+from grail.bitcoin.node import BlockReader, Node
 from grail.bitcoin.psbt import Psbt
 from grail.bitcoin.tx import Tx
 from grail.charms.record import NO_SUCCESSOR
 from grail.crypto.schnorr import NUMS
-from grail.errors import TooLarge
 from grail.operators.configuration import Configuration
 from grail.operators.evidence import Known, assemble_record, missing
 from grail.operators.frames import RECORD, Frame
@@ -46,7 +45,7 @@ class Herald:
         self._found: tuple[Tx, BlockHash, int] | None = None
         self._from = 0
         self._shown_looks = 0
-        self._batch = BATCH
+        self._reader = BlockReader(node, BATCH)
 
     async def run(self) -> None:
         """Look until cancelled; what fails is tried again. At once done without a successor."""
@@ -94,7 +93,7 @@ class Herald:
             self._from = (await self._node.getblockheader_info(deployed.block)).height
         last = await self._node.getblockcount()
         while self._from <= last:
-            for block, raws in await self._blocks(self._from, last):
+            for block, raws in await self._reader.read(self._from, last):
                 for tx in map(Tx.parse, raws):
                     if any(txin.outpoint == nft for txin in tx.inputs):
                         height = (await self._node.getblockheader_info(block)).height
@@ -104,16 +103,6 @@ class Herald:
         # It was looked for to the tip and not found: a reorganisation came between.
         self._from = 0
         return None
-
-    async def _blocks(self, first: int, last: int) -> list[tuple[BlockHash, list[bytes]]]:
-        """These blocks, or the first ones of them where they are large."""
-        while True:
-            try:
-                return await self._node.blocks(first, min(last, first + self._batch - 1))
-            except TooLarge:
-                if self._batch == 1:
-                    raise
-                self._batch //= 2
 
     async def _known(self, tx: Tx, block: BlockHash, roster: Roster) -> Known:
         """What proves the transaction, from the operator's own node."""

@@ -22,7 +22,7 @@ from grail.bitcoin.rpc_answer import (
 )
 from grail.bitcoin.spv import Inclusion, prove_inclusion
 from grail.bitcoin.tx import Tx
-from grail.errors import DecodeError, NodeError
+from grail.errors import DecodeError, NodeError, TooLarge
 from grail.portal import Face, Portal, blocking
 from grail.types import BlockHash, OutPoint, Sats, Txid
 
@@ -336,6 +336,27 @@ class Node(Rpc):
         await self.call("stop")
 
 
+class BlockReader:
+    """Reads the best chain's blocks, `most` at once, fewer from then on where they are large."""
+
+    def __init__(self, node: Node, most: int) -> None:
+        self._node = node
+        self._most = most
+
+    async def read(self, first: int, last: int) -> list[tuple[BlockHash, list[bytes]]]:
+        """The blocks from height `first` on, up to `last` at most, at least one.
+
+        Raises `TooLarge` for a single block that is more than one answer holds.
+        """
+        while True:
+            try:
+                return await self._node.blocks(first, min(last, first + self._most - 1))
+            except TooLarge:
+                if self._most == 1:
+                    raise
+                self._most //= 2
+
+
 class NodeSync(Face[Node]):
     """`Node` with plain calls. Give it a portal, or it makes one and `close` ends it."""
 
@@ -345,6 +366,7 @@ class NodeSync(Face[Node]):
 
     call = blocking(Node.call)
     batch = blocking(Node.batch)
+    inclusion = blocking(Node.inclusion)
     getblockchaininfo = blocking(Node.getblockchaininfo)
     getblockcount = blocking(Node.getblockcount)
     getbestblockhash = blocking(Node.getbestblockhash)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from grail.bitcoin.network import Network
-from grail.bitcoin.node import Node
+from grail.bitcoin.node import BlockReader, Node
 from grail.bitcoin.spv import COINBASE_MATURITY, Inclusion, prove_inclusion
 from grail.bitcoin.tx import Tx
 from grail.charms import history
@@ -21,7 +21,7 @@ from grail.charms.descriptor import Bundle
 from grail.charms.history import HistoryKind, Judged
 from grail.charms.index import CharmIndex
 from grail.charms.record import Record
-from grail.errors import NodeError, TooLarge, Unavailable
+from grail.errors import NodeError, Unavailable
 from grail.operators.evidence import is_anchor
 from grail.types import BlockHash, OutPoint, Txid, TxOut
 from grail.wallet.coins import Coin
@@ -52,7 +52,7 @@ class Ledger:
         self.network = network
         self.bundles = {bundle.vk: bundle for bundle in bundles}
         self._zkbtc = zkbtc
-        self._chunk = CHUNK
+        self._reader = BlockReader(node, CHUNK)
         self._start()
 
     def _start(self) -> None:
@@ -114,19 +114,8 @@ class Ledger:
                 break
             self._undo()
         while self.height < height:
-            for block, raws in await self._next_blocks(height):
+            for block, raws in await self._reader.read(self.height + 1, height):
                 self._apply(block, [Tx.parse(raw) for raw in raws])
-
-    async def _next_blocks(self, height: int) -> list[tuple[BlockHash, list[bytes]]]:
-        """Blocks above our tip; fewer at a time where they are large."""
-        first = self.height + 1
-        while True:
-            try:
-                return await self.node.blocks(first, min(height, first + self._chunk - 1))
-            except TooLarge:
-                if self._chunk == 1:
-                    raise
-                self._chunk //= 2
 
     async def _on_best_chain(self, height: int) -> bool:
         if self.height > height:
@@ -215,8 +204,7 @@ class Ledger:
 
     async def transaction(self, txid: Txid) -> Tx:
         """A transaction that was seen, or that the node knows. Raises `NodeError`."""
-        known = self._transactions.get(txid) or self._mempool.get(txid)
-        return known or Tx.parse(await self.node.getrawtransaction(txid))
+        return self.known(txid) or Tx.parse(await self.node.getrawtransaction(txid))
 
     def verdict(self, txid: Txid) -> Judged | None:
         """What the rules say of a transaction with a spell; None for one without, or unknown."""
