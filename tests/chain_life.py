@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from grail.bitcoin.tx import Tx, TxIn
 from grail.charms.app import App, Contract
@@ -84,3 +85,15 @@ def opened() -> Iterator[Life]:
         alice.transfer(net.zkbtc, 2_000_000, bob)
         net.mine()
         yield Life(devnet, net, alice, bob, token, pool)
+
+
+def fill(folder: Path) -> Path:
+    """Leave no room in a folder's file system."""
+    path = folder / "filler"
+    with path.open("wb", buffering=0) as file:
+        try:
+            while file.write(bytes(512)):
+                pass
+        except OSError:
+            pass
+    return path

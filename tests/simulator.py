@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
 from grail.codec import decode, encode
 from grail.crypto.schnorr import KeyPair
-from grail.errors import (
-    InvalidInput,
-)
+from grail.errors import InvalidInput
 from grail.operators.certificates import Proposal
-from grail.operators.messages import BestHeader, Family, Scope
+from grail.operators.messages import BestHeader, Family, Open, Promise, Scope, Vote
 from grail.operators.rounds import Acceptor
 from grail.operators.spent import SpentLog
 from grail.types import BlockHash, OutPoint, Txid
@@ -90,6 +88,34 @@ def acceptors(n: int = 16, q: int = 12, depths: Depths | None = None) -> list[Ac
         return blocks.get(block, 0)
 
     return [Acceptor(scope(n, q), pair, SpentLog(depth, VOID_DEPTH, DEPTH)) for pair in keys(n)]
+
+
+def voted(who: Sequence[Acceptor], of: Proposal) -> list[Vote]:
+    """Fast votes, which must all be given."""
+    answers = [acceptor.vote(of, TIP) for acceptor in who]
+    assert all(isinstance(answer, Vote) for answer in answers)
+    return [answer for answer in answers if isinstance(answer, Vote)]
+
+
+def opened(all_: Sequence[Acceptor], number: int, of: Proposal) -> Open:
+    """The round, opened by the operator whose it is."""
+    answer = all_[number % len(all_)].open(number, of, TIP)
+    assert isinstance(answer, Open)
+    return answer
+
+
+def promised(who: Sequence[Acceptor], by: Open, of: Proposal) -> list[Promise]:
+    """Promises, which must all be given."""
+    answers = [acceptor.promise(by, of, TIP) for acceptor in who]
+    assert all(isinstance(answer, Promise) for answer in answers)
+    return [answer for answer in answers if isinstance(answer, Promise)]
+
+
+def balloted(who: Sequence[Acceptor], by: Sequence[Promise], of: Proposal) -> list[Vote]:
+    """Votes in a ballot, which must all be given."""
+    answers = [acceptor.ballot(by, of, TIP) for acceptor in who]
+    assert all(isinstance(answer, Vote) for answer in answers)
+    return [answer for answer in answers if isinstance(answer, Vote)]
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):

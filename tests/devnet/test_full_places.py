@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from books import check_books
-from chain_life import Life
+from chain_life import Life, fill
 
 from grail.bitcoin.script import op_return
 from grail.bitcoin.tx import Tx, TxIn
@@ -257,18 +257,6 @@ def own_disk(folder: Path, size: str) -> Iterator[None]:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
     shutil.copytree(aside, folder, symlinks=True, dirs_exist_ok=True)
     shutil.rmtree(aside)
-
-
-def fill(folder: Path) -> Path:
-    """Leave no room in a folder's file system."""
-    path = folder / "filler"
-    with path.open("wb", buffering=0) as file:
-        try:
-            while file.write(bytes(512)):
-                pass
-        except OSError:
-            pass
-    return path
 
 
 def request_of(life: Life, units: int) -> bytes:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from books import check_books
-from chain_life import Life
+from chain_life import Life, fill
 
 from grail.bitcoin.tx import Tx
 from grail.connection.connection import Connection, Wallet, connect
@@ -217,18 +217,6 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         yield folder
     finally:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
-
-
-def fill(folder: Path) -> Path:
-    """Leave no room in a folder's file system."""
-    path = folder / "filler"
-    with path.open("wb", buffering=0) as file:
-        try:
-            while file.write(bytes(512)):
-                pass
-        except OSError:
-            pass
-    return path
 
 
 def test_D18_a_full_disk_is_said_before_anything_is_asked_or_paid(

@@ -141,8 +141,11 @@ def test_S13_S34_a_false_proof_changes_nothing(world):
     assert known(one) == 0
 
 
-def frozen(world: World) -> tuple[SigningRequest, SigningRequest, list[Enclave]]:
-    """A request that spends a vault output spent long ago and the live one, and an honest one."""
+def settled(world: World) -> tuple[list[Enclave], list[Reply], Coin, Coin, Coin]:
+    """Enclaves and their votes for a spend that is k deep since.
+
+    The vault output that it spent, the one that came of it, and Alice's units.
+    """
     first, minted = world.served(900_000)
     world.confirm(first)
     enclaves = world.enclaves(QUORUM)
@@ -158,7 +161,12 @@ def frozen(world: World) -> tuple[SigningRequest, SigningRequest, list[Enclave]]
     at = next(i for i, out in enumerate(tx.outputs) if out.script == first.outputs[0].script)
     kept = next(i for i, found in enumerate(charms) if world.zkbtc.token in found)
     held = world.coin(tx, kept, {world.zkbtc.token: charms[kept][world.zkbtc.token]})
-    dead, live = world.coin(first, 0), world.coin(tx, at)
+    return enclaves, votes, world.coin(first, 0), world.coin(tx, at), held
+
+
+def frozen(world: World) -> tuple[SigningRequest, SigningRequest, list[Enclave]]:
+    """A request that spends a vault output spent long ago and the live one, and an honest one."""
+    enclaves, _, dead, live, held = settled(world)
     purse = Purse([held], ALICE.script, RATE)
     drafted = draft_peg_out(
         world.context, zkbtc_app(), [dead, live], purse, burn=50_000, pay_to=ALICE.script
@@ -232,22 +240,8 @@ def test_S33_one_outpoint_fills_no_table(world, monkeypatch):
 
 def test_S34_a_refused_request_teaches_nothing(world):
     """Its evidence shows a settled spend, and yet it changes no state when it is refused."""
-    first, minted = world.served(900_000)
-    world.confirm(first)
-    enclaves = world.enclaves(QUORUM)
-    held = world.coin(first, 1, {world.zkbtc.token: minted})
-    built = world.peg_out(world.coin(first, 0), held, 100_000)
-    request = world.request(built, ALICE)
-    votes = [vote(enclave, request) for enclave in enclaves]
-    tx = world.signed(built, [sign(enclave, request, votes) for enclave in enclaves], ALICE)
-    world.confirm(tx)
-    world.chain.mine_many(world.network.k + 2)
-    world.feed(*enclaves)
-    charms = built.check().charms
-    at = next(i for i, out in enumerate(tx.outputs) if out.script == first.outputs[0].script)
-    kept = next(i for i, found in enumerate(charms) if world.zkbtc.token in found)
-    held = world.coin(tx, kept, {world.zkbtc.token: charms[kept][world.zkbtc.token]})
-    follows = world.request(world.peg_out(world.coin(tx, at), held, 60_000), ALICE)
+    enclaves, votes, _, live, held = settled(world)
+    follows = world.request(world.peg_out(live, held, 60_000), ALICE)
     one = enclaves[0]
     state = one.state_hash()
     assert rule(sign(one, follows, votes)) == "NotDecided"

@@ -3,42 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import pytest
 from enclave_world import World, sign, vote
+from peers_in_memory import reach
 
 from grail.errors import Unavailable
 from grail.operators import frames
 from grail.operators.frames import Frame
 from grail.operators.messages import Vote
-from grail.operators.transport import Host, MemoryTransport, Transport
+from grail.operators.transport import Host
 from grail_enclave.enclave import Enclave
 from grail_host import journal as journals
 from grail_host.finisher import Finisher
 from grail_host.journal import Journal
 from grail_host.peers import Peers
-
-
-class InMemory(MemoryTransport):
-    """The in-memory transport as a context, as the finisher opens one."""
-
-    async def __aenter__(self) -> Transport:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        return None
-
-
-def peers(enclaves: Sequence[Enclave], hosts: Sequence[Host]) -> InMemory:
-    def peer(enclave: Enclave) -> Callable[[bytes], Awaitable[bytes]]:
-        async def answer(raw: bytes) -> bytes:
-            return enclave.answer(raw)
-
-        return answer
-
-    return InMemory([peer(enclaves[int(host.url.rpartition("/")[2])]) for host in hosts])
 
 
 def decided(world: World) -> tuple[Frame, list[Enclave], str]:
@@ -64,7 +44,7 @@ def test_S17_a_host_that_was_killed_finishes_what_it_waited_for(host, world, tmp
                     running.conflicts._node,
                     running.link,
                     world.network,
-                    Peers(hosts, lambda given: peers(enclaves, given)),
+                    Peers(hosts, reach(enclaves)),
                     patience=patience,
                     journal=Journal(tmp_path / "journal"),
                 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import pytest
 import uvicorn
 from enclave_world import ROSTER, World, sign, vote
 from kernel import verify_spend
+from peers_in_memory import reach
 
 from grail.bitcoin.spv import HeaderChain
 from grail.bitcoin.tx import Tx
@@ -20,8 +21,7 @@ from grail.errors import InvalidInput, Refused, Unavailable
 from grail.operators import frames
 from grail.operators.frames import MAX_FRAME, Frame, Reply, lengthened
 from grail.operators.messages import Vote
-from grail.operators.transport import Host, MemoryTransport, Transport
-from grail_enclave.enclave import Enclave
+from grail.operators.transport import Host
 from grail_host import follower
 from grail_host.__main__ import main as host_main
 from grail_host.link import Link
@@ -199,31 +199,6 @@ def test_A14_a_late_reply_answers_no_other_frame(tmp_path):
 # Finishing
 
 
-class InMemory(MemoryTransport):
-    """The in-memory transport as a context, as the finisher opens one."""
-
-    async def __aenter__(self) -> Transport:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        return None
-
-
-def peers(enclaves: Sequence[Enclave], hosts: Sequence[Host]) -> InMemory:
-    """The hosts given, each by the number in its URL; a host that nobody has is dead."""
-
-    def peer(enclave: Enclave | None) -> Callable[[bytes], Awaitable[bytes]]:
-        async def answer(raw: bytes) -> bytes:
-            if enclave is None:
-                raise Unavailable("connection refused")
-            return enclave.answer(raw)
-
-        return answer
-
-    numbered = {f"http://peer/{i}": enclave for i, enclave in enumerate(enclaves)}
-    return InMemory([peer(numbered.get(host.url)) for host in hosts])
-
-
 async def finished(running: Any) -> None:
     """Until the finisher has nothing left to do."""
     async with asyncio.timeout(30):
@@ -241,7 +216,7 @@ def test_S17_what_was_signed_and_then_kept_is_published_by_a_host(host, world: W
     hosts = tuple(Host(f"http://peer/{i}", "") for i in range(16))[::-1]
 
     async def main() -> None:
-        made = host(peers=hosts, connect=lambda given: peers(enclaves, given))
+        made = host(peers=hosts, connect=reach(enclaves))
         async with made as running, running.client() as client:
             frame = frames.sign_frame(certificate, request.serialize())
             answer = await client.post("/v1/sign", content=frame.raw)
@@ -261,7 +236,7 @@ def test_S17_what_its_user_published_is_left_alone(host, world: World):
     hosts = tuple(Host(f"http://peer/{i}", "") for i in range(16))
 
     async def main() -> None:
-        made = host(peers=hosts, connect=lambda given: peers(enclaves, given))
+        made = host(peers=hosts, connect=reach(enclaves))
         async with made as running, running.client() as client:
             running.node.spent |= {txin.outpoint for txin in built.tx.inputs}
             frame = frames.sign_frame(votes, request.serialize())
@@ -277,7 +252,7 @@ def test_a_refused_signature_is_not_finished(host, world: World):
 
     async def main() -> None:
         hosts = (Host("http://peer/0", ""),)
-        made = host(peers=hosts, connect=lambda given: peers([], given))
+        made = host(peers=hosts, connect=reach([]))
         async with made as running, running.client() as client:
             frame = frames.sign_frame([], request.serialize())
             reply = Reply.parse((await client.post("/v1/sign", content=frame.raw)).content)

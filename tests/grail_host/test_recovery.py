@@ -3,52 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import pytest
 from enclave_world import KEYS, World, ask, vote
 from kernel import verify_spend
+from peers_in_memory import reach
 
 from grail.bitcoin.tx import Tx
-from grail.errors import QuorumNotReached, Unavailable
+from grail.errors import QuorumNotReached
 from grail.operators import frames
 from grail.operators.frames import Frame, Instance, Reply, Status
 from grail.operators.messages import Standing
-from grail.operators.transport import Host, MemoryTransport, Transport
+from grail.operators.transport import Host
 from grail_enclave.enclave import Enclave
 from grail_host import waiting
 from grail_host.peers import Peers
 from grail_host.recovery import Recovery
 
 HOSTS = tuple(Host(f"http://peer/{i}", "") for i in range(16))[::-1]
-
-
-class InMemory(MemoryTransport):
-    """The in-memory transport as a context."""
-
-    async def __aenter__(self) -> Transport:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        return None
-
-
-def reach(
-    enclaves: Sequence[Enclave], dead: Sequence[int] = ()
-) -> Callable[[Sequence[Host]], InMemory]:
-    """Hosts by the number in their URL; those of `dead`, and strangers, refuse."""
-
-    def peer(number: int | None) -> Callable[[bytes], Awaitable[bytes]]:
-        async def answer(raw: bytes) -> bytes:
-            if number is None or number in dead:
-                raise Unavailable("connection refused")
-            return enclaves[number].answer(raw)
-
-        return answer
-
-    numbered = {host.url: int(host.url.rpartition("/")[2]) for host in HOSTS}
-    return lambda hosts: InMemory([peer(numbered.get(host.url)) for host in hosts])
 
 
 def handed_over(world: World) -> Enclave:

@@ -8,7 +8,18 @@ from dataclasses import replace
 from random import Random
 
 import pytest
-from simulator import NETWORK, TIP, acceptors, keys, proposal, scope
+from simulator import (
+    NETWORK,
+    TIP,
+    acceptors,
+    balloted,
+    keys,
+    opened,
+    promised,
+    proposal,
+    scope,
+    voted,
+)
 
 from grail.crypto.schnorr import KeyPair
 from grail.errors import InvalidInput, Refused
@@ -17,7 +28,7 @@ from grail.operators.adoption import adopt
 from grail.operators.certificates import Decision, Proposal, check_decision
 from grail.operators.grants import Claim, Grant, Hello, Page
 from grail.operators.memory import Known
-from grail.operators.messages import Open, Promise, Scope, Standing, Vote
+from grail.operators.messages import Open, Scope, Standing, Vote
 from grail.operators.rounds import Acceptor
 from grail.operators.spent import Spend, SpentLog
 from grail.types import BlockHash
@@ -44,30 +55,6 @@ def restarted(index: int, who: Sequence[Acceptor], epoch: int = 2) -> Acceptor:
     assert new.recovered
     assert new.epoch == epoch
     return new
-
-
-def voted(who: Sequence[Acceptor], of: Proposal) -> list[Vote]:
-    answers = [acceptor.vote(of, TIP) for acceptor in who]
-    assert all(isinstance(answer, Vote) for answer in answers)
-    return [answer for answer in answers if isinstance(answer, Vote)]
-
-
-def opened(who: Sequence[Acceptor], number: int, of: Proposal) -> Open:
-    answer = who[number % len(who)].open(number, of, TIP)
-    assert isinstance(answer, Open)
-    return answer
-
-
-def promised(who: Sequence[Acceptor], by: Open, of: Proposal) -> list[Promise]:
-    answers = [acceptor.promise(by, of, TIP) for acceptor in who]
-    assert all(isinstance(answer, Promise) for answer in answers)
-    return [answer for answer in answers if isinstance(answer, Promise)]
-
-
-def balloted(who: Sequence[Acceptor], by: Sequence[Promise], of: Proposal) -> list[Vote]:
-    answers = [acceptor.ballot(by, of, TIP) for acceptor in who]
-    assert all(isinstance(answer, Vote) for answer in answers)
-    return [answer for answer in answers if isinstance(answer, Vote)]
 
 
 def refused(acceptor: Acceptor, rule: str, call: object, *given: object) -> Refused:

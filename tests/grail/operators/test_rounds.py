@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
-from simulator import TIP, acceptors, keys, outpoint, proposal, scope
+from simulator import (
+    TIP,
+    acceptors,
+    balloted,
+    keys,
+    opened,
+    outpoint,
+    promised,
+    proposal,
+    scope,
+    voted,
+)
 
 from grail.errors import InvalidInput, Refused
 from grail.operators.certificates import Decision, Proposal
@@ -16,31 +26,6 @@ from grail.operators.spent import SpentLog
 
 A, B, C = proposal("A", "a"), proposal("B", "a"), proposal("C", "ab")
 LATER = replace(TIP, height=TIP.height + 1, work=TIP.work + 2)
-
-
-def voted(who: Sequence[Acceptor], of: Proposal) -> list[Vote]:
-    """Fast votes, which must all be given."""
-    answers = [acceptor.vote(of, TIP) for acceptor in who]
-    assert all(isinstance(answer, Vote) for answer in answers)
-    return [answer for answer in answers if isinstance(answer, Vote)]
-
-
-def opened(all_: Sequence[Acceptor], number: int, of: Proposal) -> Open:
-    answer = all_[number % len(all_)].open(number, of, TIP)
-    assert isinstance(answer, Open)
-    return answer
-
-
-def promised(who: Sequence[Acceptor], by: Open, of: Proposal) -> list[Promise]:
-    answers = [acceptor.promise(by, of, TIP) for acceptor in who]
-    assert all(isinstance(answer, Promise) for answer in answers)
-    return [answer for answer in answers if isinstance(answer, Promise)]
-
-
-def balloted(who: Sequence[Acceptor], by: Sequence[Promise], of: Proposal) -> list[Vote]:
-    answers = [acceptor.ballot(by, of, TIP) for acceptor in who]
-    assert all(isinstance(answer, Vote) for answer in answers)
-    return [answer for answer in answers if isinstance(answer, Vote)]
 
 
 def in_the_way(acceptor: Acceptor, answer: object, before: bytes) -> Standing:
