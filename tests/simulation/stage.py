@@ -38,6 +38,9 @@ from simulation.schedule import QUORUM, STORM, Event, N, Schedule
 from simulation.station import Instance, Station, job_of
 from simulation.unsafe import Unsafe
 
+BACK_OFF = 30.0
+"""Virtual seconds after which a host asks again for an instance that was replaced."""
+
 LIMIT = 3_600.0
 """Virtual seconds within which everybody must have an answer."""
 HOST = replace(LIMITS, tries=2)
@@ -83,6 +86,13 @@ class Play:
 
     async def run(self) -> float:
         """The whole schedule; virtual seconds come back."""
+        async with anyio.create_task_group() as hosts:
+            hosts.start_soon(self._hosts)
+            await self._acts()
+            hosts.cancel_scope.cancel()
+        return asyncio.get_running_loop().time()
+
+    async def _acts(self) -> None:
         first = [self._client(n, ask) for n, ask in enumerate(self.schedule.asks)]
         await self._all([*(c.run for c in first), self._weather], "storm")
         await self._all([partial(self._left, txid) for txid in self._unfinished()], "calm")
@@ -93,7 +103,20 @@ class Play:
         for client in self.clients:
             self._judge(client)
         self._mine(Event(0, kinds.BLOCK))
-        return asyncio.get_running_loop().time()
+
+    async def _hosts(self) -> None:
+        """Each host looks from time to time whether its newest instance may vote, and helps it.
+
+        One that recovered may be replaced by what a killed one asked: its Hello was still on its way.
+        """
+        async with anyio.create_task_group() as group:
+            while True:
+                await anyio.sleep(BACK_OFF)
+                for station in self.stations:
+                    newest = station.newest
+                    idle = newest.up and station.operator not in self.recovering
+                    if idle and station.sick != kinds.DEAD and newest.replaced:
+                        group.start_soon(self._recover, station, newest)
 
     def _client(self, number: int, ask: kinds.Ask) -> Client:
         schedule, name = self.schedule, f"user {number}"

@@ -106,6 +106,12 @@ class Instance:
         """For people."""
         return f"operator {self.operator}, instance {self.number}"
 
+    @property
+    def replaced(self) -> bool:
+        """Whether it had an epoch, and knows of a newer instance since."""
+        acceptor = self.enclave._acceptor
+        return acceptor is not None and acceptor.epoch > 0 and not acceptor.recovered
+
     def trace(self, digest: bytes, rule: str, verdict: str, _nanoseconds: int) -> None:
         """The enclave's own log of checks."""
         if verdict == "passed":
