@@ -20,8 +20,8 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
-from books import App as PlainApp
-from books import Books, check_books, read
+from plain_books import App as PlainApp
+from plain_books import Books, check_books, read
 
 from grail.bitcoin.node import NodeSync
 from grail.charms.app import App, Contract

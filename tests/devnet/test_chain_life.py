@@ -9,8 +9,8 @@ from __future__ import annotations
 import threading
 
 import pytest
-from books import check_books, read
 from chain_life import Life
+from plain_books import check_books, read
 
 from grail.connection.connection import Wallet
 from grail.connection.fate import CONFIRMED, LOST, OVERTAKEN, WAITING

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from books import check_books
 from chain_life import Life, fill
+from plain_books import check_books
 
 from grail.bitcoin.script import op_return
 from grail.bitcoin.tx import Tx, TxIn

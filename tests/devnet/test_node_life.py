@@ -10,8 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from books import check_books
 from chain_life import Life, fill
+from plain_books import check_books
 
 from grail.bitcoin.tx import Tx
 from grail.connection.connection import Connection, Wallet, connect
