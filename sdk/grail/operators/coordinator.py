@@ -228,8 +228,7 @@ class Coordinator:
         above = [opened.round]
 
         def blocked() -> tuple[int, Family] | None:
-            scope = self._scope
-            return blocker(scope.n, scope.quorum, list(_counted(promises).values()), target)
+            return self._blocker(promises, target)
 
         def heard(operator: int, reply: Reply) -> bool:
             if reply.refusal is None:
@@ -260,20 +259,26 @@ class Coordinator:
             await self.operators.ask("promised", shown, heard, tuple(lagging))
         if ended:
             return ended[0]
-        counted = self._certified("promised", promises)
         alive = len(promises.keys() | refused)
-        if len(counted) < self._quorum:
-            return _Failed(above[0], alive, min(lagging.values(), default=None))
-        in_the_way = blocked()
-        if in_the_way is None:
-            return tuple(counted)
-        voters = [
-            operator
-            for operator, promise in promises.items()
-            if any(report.family == in_the_way[1] for report in promise.reports)
-        ]
-        other = await self._fetch(in_the_way[1], voters)
-        return _Failed(above[0], alive) if other is None else _Blocked(other)
+        # A vote has a body. Where nobody who says that one stands in the way shows it, they may
+        # lie: it goes on without them, while a quorum is left.
+        left = dict(promises)
+        while True:
+            counted = self._certified("promised", left)
+            if len(counted) < self._quorum:
+                return _Failed(above[0], alive, min(lagging.values(), default=None))
+            in_the_way = self._blocker(left, target)
+            if in_the_way is None:
+                return tuple(counted)
+            voters = [
+                operator
+                for operator, promise in left.items()
+                if any(report.family == in_the_way[1] for report in promise.reports)
+            ]
+            if (other := await self._fetch(in_the_way[1], voters)) is not None:
+                return _Blocked(other)
+            for operator in voters:
+                del left[operator]
 
     async def _votes(
         self, number: int, promises: tuple[Promise, ...], target: Proposal
@@ -370,6 +375,12 @@ class Coordinator:
         return self._bodies.get(wanted)
 
     # which messages make a certificate
+
+    def _blocker(
+        self, promises: Mapping[int, Promise], target: Proposal
+    ) -> tuple[int, Family] | None:
+        counted = list(_counted(promises).values())
+        return blocker(self._scope.n, self._quorum, counted, target)
 
     def _agreed(self, messages: Mapping[int, M]) -> bool:
         return len(messages) >= self._quorum and len(_counted(messages)) >= self._quorum

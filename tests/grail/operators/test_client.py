@@ -20,7 +20,7 @@ from grail.operators import frames
 from grail.operators.asking import Limits
 from grail.operators.client import Collected, collect
 from grail.operators.frames import Frame, Reply
-from grail.operators.messages import Scope, Vote
+from grail.operators.messages import Family, Promise, Scope, Vote
 from grail.operators.roster import scope
 from grail.operators.signing_job import SigningJob, read_quorum_leaf
 from grail.operators.transport import Fault, MemoryTransport
@@ -261,6 +261,30 @@ def split(world, operators, deposit) -> tuple[Assembled, Assembled]:
 
 def test_S16_a_split_that_both_left_is_finished_by_the_next(world, deposit, operators):
     one, _two = split(world, operators, deposit)
+    done = operators.collect(job(world, one))
+    assert done.decision.round >= 1
+    verify_spend(done.tx.serialize(), one.spent_outputs)
+
+
+@pytest.mark.parametrize("liars", [(3,), (0, 5, 9, 14)])
+def test_S16_votes_that_nobody_can_show_stop_nobody(world, deposit, operators, liars):
+    """Enclaves whose keys are out say in promises that they voted for what does not exist."""
+    one, _two = split(world, operators, deposit)
+
+    def lie(_frame: Frame, raw: bytes) -> bytes:
+        reply = Reply.parse(raw)
+        if reply.refusal is not None or reply.standing is not None:
+            return raw
+        told = Promise.parse(reply.blob())
+        reports = tuple(
+            replace(r, round=told.round, family=Family(bytes(32))) for r in told.reports
+        )
+        by = KEYS[told.head.sender]
+        return replace(
+            reply, body=replace(told, reports=reports).signed(by).serialize()
+        ).serialize()
+
+    operators.faults.update({i: only(frames.PROMISE, lie) for i in liars})
     done = operators.collect(job(world, one))
     assert done.decision.round >= 1
     verify_spend(done.tx.serialize(), one.spent_outputs)
