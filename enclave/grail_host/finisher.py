@@ -48,36 +48,46 @@ class Finisher(Waiter):
         super().__init__(node, link, network, peers, patience=patience)
         self._keeper = keeper
         self._journal = journal
+        self._frames: dict[Family, Frame] = {}
 
     def decided(self, frame: Frame) -> None:
-        """Take note of a sign frame that the enclave answered with signatures."""
+        """Take note of a sign frame that the enclave answered with signatures.
+
+        A later one of the same family pays more, and the enclave signs none that pays less: where
+        its user left it half signed, nothing else of the family may be finishable any more.
+        """
         votes, _ = read_sign(frame.body)
         family = votes[0].family
         if self._keeper is not None:
             self._keeper.keep(family, votes[0].outpoints[0])
-        if self._takes(family):
-            if self._journal is not None:
-                self._journal.keep(family, frame)
-            self._wait_for(family, self._watch(family, frame))
+        waits = family in self._frames
+        if not waits and not self._takes(family):
+            return
+        self._frames[family] = frame
+        if self._journal is not None:
+            self._journal.keep(family, frame)
+        if not waits:
+            self._wait_for(family, self._watch(family))
 
     def resume(self) -> None:
         """Go on with what an earlier process of this host was killed over."""
         for frame in self._journal.frames() if self._journal is not None else ():
             self.decided(frame)
 
-    async def _watch(self, family: Family, frame: Frame) -> None:
+    async def _watch(self, family: Family) -> None:
         """Wait, and finish what nobody else does."""
 
         async def look() -> bool:
             if self._journal is not None:
                 self._journal.write()
-            votes, request = read_sign(frame.body)
+            votes, request = read_sign(self._frames[family].body)
             if await self._any_spent(votes[0].outpoints):
                 return True
             await self._finish(votes, request)
             return False
 
         await self._look_again("decided", TRIES, look)
+        del self._frames[family]
         if self._journal is not None:
             self._journal.drop(family)
 

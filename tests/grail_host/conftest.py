@@ -246,5 +246,5 @@ Start = Callable[..., contextlib.AbstractAsyncContextManager[Running]]
 
 @pytest.fixture
 def host(world: World, tmp_path: Path) -> Start:
-    """Starts a host: `async with host() as running`."""
-    return lambda **more: running(world, tmp_path, **more)
+    """Starts a host: `async with host() as running`; `world` is another one than the session's."""
+    return lambda world=world, **more: running(world, tmp_path, **more)

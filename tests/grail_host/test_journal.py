@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from enclave_world import World, sign, vote
 from peers_in_memory import reach
+from simulation.book import book
+from simulation.market import market
 
 from grail.errors import Unavailable
 from grail.operators import frames
@@ -60,6 +62,39 @@ def test_S17_a_host_that_was_killed_finishes_what_it_waited_for(host, world, tmp
                 await asyncio.gather(*again._pending.values())
             assert txid in running.node.mempool
             assert Journal(tmp_path / "journal").frames() == []
+
+    asyncio.run(main())
+
+
+def test_S17_what_pays_more_is_finished_where_two_had_signed_it(host, tmp_path):
+    """A fee raise is signed by two operators and left; no other quorum is up for what it raised."""
+    world, less, more = market().world, book()["A1"], book()["A1+"]
+    enclaves = world.enclaves()
+    votes = [enclave.reply(frames.vote_frame(less.request).raw) for enclave in enclaves]
+    certificate = [Vote.parse(reply.blob()) for reply in votes]
+    signs = [frames.sign_frame(certificate, entry.request) for entry in (less, more)]
+    for enclave in enclaves[:12]:
+        enclave.reply(signs[0].raw).unwrap()
+    for enclave in enclaves[10:12]:
+        enclave.reply(signs[1].raw).unwrap()
+    hosts = tuple(Host(f"http://peer/{i}", "") for i in range(16))
+
+    async def main() -> None:
+        async with host(world=world) as running:
+            finisher = Finisher(
+                running.conflicts._node,
+                running.link,
+                world.network,
+                Peers(hosts, reach(enclaves, dead=(12, 13, 14, 15))),
+                patience=0.01,
+                journal=Journal(tmp_path / "journal"),
+            )
+            for frame in signs:
+                finisher.decided(frame)
+            assert Journal(tmp_path / "journal").frames() == signs[1:]
+            async with asyncio.timeout(30):
+                await asyncio.gather(*finisher._pending.values())
+            assert list(running.node.mempool) == [str(more.tx.txid)]
 
     asyncio.run(main())
 

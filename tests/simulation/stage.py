@@ -108,7 +108,10 @@ class Play:
         """Each host looks from time to time whether its newest instance may vote, and helps it.
 
         One that recovered may be replaced by what a killed one asked: its Hello was still on its way.
+        They finish what their enclaves signed, too: where a raise was signed by a few and left,
+        nobody can finish what it raised.
         """
+        looked_after: set[Txid] = set()
         async with anyio.create_task_group() as group:
             while True:
                 await anyio.sleep(BACK_OFF)
@@ -117,6 +120,9 @@ class Play:
                     idle = newest.up and station.operator not in self.recovering
                     if idle and station.sick != kinds.DEAD and newest.replaced:
                         group.start_soon(self._recover, station, newest)
+                for txid in set(self._unfinished()) - looked_after:
+                    looked_after.add(txid)
+                    group.start_soon(self._left, txid)
 
     def _client(self, number: int, ask: kinds.Ask) -> Client:
         schedule, name = self.schedule, f"user {number}"
