@@ -42,6 +42,8 @@ MAX_CONNECTIONS = 256
 IDLE_SECONDS = 30
 """For a connection that is kept open between requests."""
 
+log = logging.getLogger("grail_host")
+
 
 def build(settings: Settings) -> Starlette:
     """The whole host, ready to serve. Raises `InvalidInput`."""
@@ -72,6 +74,14 @@ def build(settings: Settings) -> Starlette:
         if standing.family is not None and not standing.decision:
             caretaker.voted(standing.family, standing.outpoints, standing.body)
 
+    async def resumed() -> None:
+        """What an earlier process of this host signed is looked out for in blocks again."""
+        for request in finisher.resume():
+            try:
+                await conflicts.watch(request, late=True)
+            except GrailError as exc:
+                log.warning("spends in blocks: %s", exc)
+
     herald = Herald(node, link, follower, configuration)
     recovery = Recovery(link, peers, restored)
     quota = Quota(settings.requests, settings.megabytes * 1_000_000)
@@ -80,7 +90,7 @@ def build(settings: Settings) -> Starlette:
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         parts = (follower, conflicts, keeper, recovery, herald)
         tasks = [asyncio.create_task(each.run()) for each in parts]
-        finisher.resume()
+        tasks.append(asyncio.create_task(resumed()))
         try:
             yield
         finally:

@@ -69,10 +69,12 @@ class Finisher(Waiter):
         if not waits:
             self._wait_for(family, self._watch(family))
 
-    def resume(self) -> None:
-        """Go on with what an earlier process of this host was killed over."""
-        for frame in self._journal.frames() if self._journal is not None else ():
+    def resume(self) -> list[bytes]:
+        """Go on with what an earlier process of this host was killed over; the requests of it."""
+        left = self._journal.frames() if self._journal is not None else []
+        for frame in left:
             self.decided(frame)
+        return [read_sign(frame.body)[1] for frame in left]
 
     async def _watch(self, family: Family) -> None:
         """Wait, and finish what nobody else does."""

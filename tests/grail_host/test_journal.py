@@ -57,7 +57,7 @@ def test_S17_a_host_that_was_killed_finishes_what_it_waited_for(host, world, tmp
             await killed.aclose()  # no more than a kill does: nothing is finished, nothing written
             assert txid not in running.node.mempool
             again = finisher(0.01)
-            again.resume()
+            assert again.resume() == [frames.read_sign(frame.body)[1]]
             async with asyncio.timeout(30):
                 await asyncio.gather(*again._pending.values())
             assert txid in running.node.mempool
