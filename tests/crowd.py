@@ -36,6 +36,8 @@ SATS = 2_000_000
 UNITS = (1_000_000, 25 * 10**8)
 """What each user starts with: plain sats, units of zkBTC and of the other token."""
 
+TOLD = 20
+"""Swaps between two words of progress."""
 CONNECTIONS = 4
 TRIES = 40
 """How often a user asks again after a failure that says that he may."""
@@ -137,7 +139,8 @@ class Crowd:
                 time.sleep(min(0.1 * 2**attempt, 3) * random.random())
             else:
                 self.receipts.append((wallet.name, receipt, time.monotonic() - begun))
-                self.say(f"{len(self.receipts)} of {self.total} swaps")
+                if (done := len(self.receipts)) % TOLD == 0 or done == self.total:
+                    self.say(f"{done} of {self.total} swaps")
                 return
         raise last
 
