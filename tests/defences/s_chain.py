@@ -149,6 +149,13 @@ DEFENCES: tuple[Defence, ...] = (
         ("grail/operators/test_rounds.py::test_S16_a_vote_is_atomic_over_all_outpoints",),
     ),
     Defence(
+        "S16",
+        "sdk/grail/operators/coordinator.py",
+        "            for operator in voters:\n                del left[operator]\n",
+        "            return _Failed(above[0], alive)\n",
+        ("grail/operators/test_client.py::test_S16_votes_that_nobody_can_show_stop_nobody",),
+    ),
+    Defence(
         "S18",
         "enclave/grail_enclave/signer.py",
         "        if answered is not None:\n",
