@@ -21,6 +21,7 @@ from grail.operators.messages import Standing
 from grail.operators.transport import Host
 from grail_host.api import Api
 from grail_host.application import application
+from grail_host.auditor import Auditor
 from grail_host.caretaker import Caretaker
 from grail_host.conflicts import Conflicts
 from grail_host.deadline import Deadline
@@ -67,9 +68,11 @@ def build(settings: Settings) -> Starlette:
         journal=Journal(Path(settings.journal)) if settings.journal else None,
     )
     caretaker = Caretaker(node, link, configuration.network, peers, patience=settings.finish_after)
+    auditor = Auditor(node, link)
 
     async def restored(standing: Standing) -> None:
         """What the enclave took back is looked after like what it voted for."""
+        await auditor.note(standing.body)
         await conflicts.watch(standing.body, late=True)
         if standing.family is not None and not standing.decision:
             caretaker.voted(standing.family, standing.outpoints, standing.body)
@@ -88,7 +91,7 @@ def build(settings: Settings) -> Starlette:
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        parts = (follower, conflicts, keeper, recovery, herald)
+        parts = (follower, conflicts, keeper, recovery, herald, auditor)
         tasks = [asyncio.create_task(each.run()) for each in parts]
         tasks.append(asyncio.create_task(resumed()))
         try:
@@ -102,7 +105,9 @@ def build(settings: Settings) -> Starlette:
             await link.aclose()
             await node.aclose()
 
-    api = Api(link, conflicts, Prechecks(node), quota, finisher, caretaker=caretaker)
+    api = Api(
+        link, conflicts, Prechecks(node), quota, finisher, caretaker=caretaker, auditor=auditor
+    )
     return application(
         api.endpoints(),
         port=settings.port,

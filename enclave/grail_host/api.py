@@ -20,6 +20,7 @@ from grail.errors import DecodeError, GrailError, InvalidInput, Refused, TooLarg
 from grail.operators import frames
 from grail.operators.frames import MAX_FRAME, Frame, Reply
 from grail.operators.messages import Vote
+from grail_host.auditor import Auditor
 from grail_host.caretaker import Caretaker
 from grail_host.conflicts import Conflicts
 from grail_host.finisher import Finisher
@@ -119,6 +120,7 @@ class Api:
     holds: Holds = field(default_factory=Holds)
     turns: Turns = field(default_factory=Turns)
     caretaker: Caretaker | None = None
+    auditor: Auditor | None = None
 
     def endpoints(self) -> tuple[Endpoint, ...]:
         """Every path that is served, the description's own apart."""
@@ -252,6 +254,8 @@ class Api:
 
     async def _heed(self, frame: Frame, reply: Reply) -> None:
         """Look out for what the enclave voted for now, or holds against this request."""
+        if self.auditor is not None and reply.refusal is None and frame.kind in REQUESTS:
+            await self.auditor.note(REQUESTS[frame.kind](frame.body))
         try:
             if reply.standing is not None and reply.standing.body:
                 await self.conflicts.watch(reply.standing.body, late=True)

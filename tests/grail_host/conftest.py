@@ -24,6 +24,7 @@ from grail_enclave.enclave import Enclave
 from grail_enclave.serve import Server
 from grail_host.api import Api
 from grail_host.application import application
+from grail_host.auditor import Auditor
 from grail_host.caretaker import Caretaker
 from grail_host.conflicts import Conflicts
 from grail_host.finisher import Finisher
@@ -94,9 +95,11 @@ class FakeNode:
             **({"previousblockhash": str(header.previous)} if height else {}),
         }
 
-    def _getblock(self, block: str, _verbosity: int) -> Any:
+    def _getblock(self, block: str, verbosity: int) -> Any:
         stale = [] if self.left is None else self.left.blocks
         found = {str(b.header.hash): b for b in (*stale, *self.world.chain.blocks)}[block]
+        if verbosity == 1:
+            return {"tx": [str(tx.txid) for tx in found.txs]}
         return {"tx": [{"hex": tx.serialize().hex()} for tx in found.txs]}
 
     def _gettxout(self, txid: str, vout: int, mempool: bool) -> Any:
@@ -146,7 +149,7 @@ class FakeNode:
                     raw = tx.serialize().hex()
                     where = {"blockhash": str(block.header.hash), "confirmations": 1}
                     return {"hex": raw, **where} if verbosity else raw
-        return self.mempool[txid]
+        return {"hex": self.mempool[txid]} if verbosity else self.mempool[txid]
 
     def _sendrawtransaction(self, raw: str) -> str:
         tx = Tx.parse(bytes.fromhex(raw))
@@ -168,6 +171,7 @@ class Running:
     caretaker: Caretaker
     link: Link
     socket: Path
+    auditor: Auditor
 
     def client(self, **headers: str) -> httpx.AsyncClient:
         """A caller with the token, on the host's own name."""
@@ -220,6 +224,7 @@ async def running(
     others = Peers(peers, connect)
     finisher = Finisher(node, link, world.network, others, patience=0.01)
     caretaker = Caretaker(node, link, world.network, others, patience=0.01)
+    auditor = Auditor(node, link, rest=0)
     api = Api(
         link,
         conflicts,
@@ -227,12 +232,13 @@ async def running(
         quota or Quota(1_000, 10**9),
         finisher,
         caretaker=caretaker,
+        auditor=auditor,
     )
     app = application(api.endpoints(), port=PORT, token=TOKEN, version="0.0.0")
     async with served(socket, enclave):
         try:
             yield Running(
-                app, enclave, fake, follower, conflicts, finisher, caretaker, link, socket
+                app, enclave, fake, follower, conflicts, finisher, caretaker, link, socket, auditor
             )
         finally:
             await finisher.aclose()
@@ -248,3 +254,9 @@ Start = Callable[..., contextlib.AbstractAsyncContextManager[Running]]
 def host(world: World, tmp_path: Path) -> Start:
     """Starts a host: `async with host() as running`; `world` is another one than the session's."""
     return lambda world=world, **more: running(world, tmp_path, **more)
+
+
+@pytest.fixture
+def host_of(tmp_path: Path) -> Start:
+    """Starts a host in a world of the test's own: `async with host_of(world) as running`."""
+    return lambda world, **more: running(world, tmp_path, **more)

@@ -7,8 +7,9 @@ before it only the transactions that it spends from.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 
+from grail.bitcoin.spv import is_coinbase
 from grail.errors import InvalidInput
 from grail.operators.evidence import (
     MAX_EVIDENCE,
@@ -26,10 +27,33 @@ _ROOM = MAX_REQUEST // 2
 """Bytes of transactions in a part: the rest is for branches, bundles and one large transaction."""
 
 
-def ancestors(wanted: Iterable[Txid], known: Known) -> list[Txid]:
+def ancestors(
+    wanted: Iterable[Txid], known: Known, whole: Collection[Txid] = frozenset()
+) -> list[Txid]:
     """The transactions that may hold a spell, from these back to the mints, parents first.
 
-    Raises `InvalidInput` naming a transaction that is not known.
+    Those in `whole` were checked already: they and what is above them is left out. Raises
+    `InvalidInput` naming a transaction that is not known.
+    """
+
+    def above(txid: Txid) -> list[Txid] | None:
+        if txid in whole:
+            return None
+        tx = known.tx(txid)
+        if tx is None:
+            raise InvalidInput(f"transaction {txid} is not known, and the history needs it")
+        spelled = has_spell(tx) and not is_coinbase(tx)
+        return [txin.outpoint.txid for txin in tx.inputs] if spelled else None
+
+    return parents_first(wanted, above)
+
+
+def parents_first(
+    wanted: Iterable[Txid], above: Callable[[Txid], Iterable[Txid] | None]
+) -> list[Txid]:
+    """These and all that stand above them, each once and after its parents.
+
+    `above` names a transaction's parents; None leaves it out, with what it spends from.
     """
     order: list[Txid] = []
     done: set[Txid] = set()
@@ -41,12 +65,10 @@ def ancestors(wanted: Iterable[Txid], known: Known) -> list[Txid]:
         if txid in done:
             continue
         done.add(txid)
-        tx = known.tx(txid)
-        if tx is None:
-            raise InvalidInput(f"transaction {txid} is not known, and the history needs it")
-        if has_spell(tx):
+        parents = above(txid)
+        if parents is not None:
             stack.append((txid, True))
-            stack += [(txin.outpoint.txid, False) for txin in tx.inputs]
+            stack += [(parent, False) for parent in parents]
     return order
 
 
