@@ -27,7 +27,7 @@ UNINSTALLED = ("grail_devnet.cli",)
 
 ORDER = (
     *("devnet", "address", "balance", "pay", "deposit", "peg-in", "transfer", "issue"),
-    *("pool", "swap", "peg-out", "recover", "retry", "spell"),
+    *("pool", "swap", "peg-out", "recover", "retry", "spell", "zk"),
 )
 """The verbs in the order in which somebody new meets them; others come after these."""
 

@@ -274,6 +274,28 @@ class Prover:
         return proof, _integers(publics)
 
 
+class Zkey:
+    """A proving key of snarkjs, held in Rust."""
+
+    def __init__(self, zkey: bytes) -> None:
+        with _mapped(InvalidInput):
+            self._zkey = _native.Zkey(zkey)
+
+    def info(self) -> tuple[int, int, int, int]:
+        """Wires, public inputs, rows of the domain, coefficients."""
+        return self._zkey.info()
+
+    def vk(self) -> bytes:
+        """The verifying key."""
+        return self._zkey.vk()
+
+    def prove(self, wtns: bytes) -> tuple[bytes, tuple[int, ...]]:
+        """A proof and its public inputs. Raises: ProofInvalid, DecodeError, InvalidInput."""
+        with _mapped(InvalidInput):
+            proof, publics = self._zkey.prove(wtns)
+        return proof, _integers(publics)
+
+
 def vk_points(vk: bytes) -> tuple[int, ...]:
     """Affine coordinates: alpha x y; beta, gamma, delta (x0 x1 y0 y1 each); then the IC points.
 

@@ -248,13 +248,14 @@ DEFENCES: tuple[Defence, ...] = (
     Defence(
         "Z21",
         "sdk/native/src/zk/prover.rs",
-        "        let (r, s) = (Fr::rand(&mut OsRng), Fr::rand(&mut OsRng));",
+        "    let (r, s) = (Fr::rand(&mut OsRng), Fr::rand(&mut OsRng));",
         (
-            "        let (r, s) = (Fr::from(7u64), Fr::from(9u64));\n"
-            "        let _ = <Fr as UniformRand>::rand(&mut OsRng);"
+            "    let (r, s) = (Fr::from(7u64), Fr::from(9u64));\n"
+            "    let _ = <Fr as UniformRand>::rand(&mut OsRng);"
         ),
         (
             "grail/zk/test_prover.py::test_Z21_two_proofs_of_one_witness_differ",
+            "grail/zk/test_zkey.py::test_Z21_two_proofs_of_one_zkey_differ",
             "grail/apps/test_compiler.py::test_Z21_two_proofs_of_one_witness_differ",
         ),
     ),

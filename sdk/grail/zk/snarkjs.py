@@ -1,4 +1,4 @@
-"""The circom and snarkjs world: keys, proofs and public inputs as JSON; `.r1cs` and `.wtns`.
+"""The circom and snarkjs world: keys, proofs, public inputs as JSON; `.r1cs`, `.wtns`, `.zkey`.
 
 snarkjs writes points as affine coordinates with a third one (1, or [1, 0] in G2); an Fq2 element is
 [c0, c1]. What is read here is as strict as what the chain accepts: coordinates below the curve's
@@ -15,6 +15,7 @@ from typing import Any
 
 from grail import native
 from grail.errors import DecodeError, NotCanonical, Truncated
+from grail.zk.groth16 import Proved
 from grail.zk.r1cs import Constraint, R1cs, Terms
 
 MAX_JSON = 1 << 20
@@ -225,6 +226,39 @@ def read_r1cs(raw: bytes) -> R1cs:
 def read_wtns(raw: bytes) -> tuple[int, ...]:
     """The wires of a `.wtns` file: one, the public ones, the rest. Raises: DecodeError."""
     return native.wtns_wires(raw)
+
+
+# ------------------------------------------------------------------------------------- .zkey
+
+
+class Zkey:
+    """A proving key of snarkjs (Groth16), loaded once for many proofs.
+
+    Raises: DecodeError when the file does not hold together, when it is of another curve or
+    protocol, or when nobody contributed to it, so that everybody can forge (threat Z7).
+    """
+
+    def __init__(self, raw: bytes) -> None:
+        self._native = native.Zkey(raw)
+        self.wires, self.publics, self.domain, self.terms = self._native.info()
+        self.vk = self._native.vk()
+
+    def __str__(self) -> str:
+        return (
+            f"proving key over {self.wires} wires ({self.publics} public), "
+            f"{self.domain} rows, {self.terms} terms"
+        )
+
+    def prove(self, wtns: bytes) -> Proved:
+        """Prove a witness, with fresh randomness: two proofs of one witness differ (Z21).
+
+        A zkey has no matrix C, so which constraint a bad witness breaks is not known: the proof is
+        verified before it is handed out. `native.r1cs_check` names it where the `.r1cs` is at hand.
+
+        Raises: ProofInvalid when the witness breaks a constraint; DecodeError; InvalidInput when
+        the witness has another number of wires.
+        """
+        return Proved(*self._native.prove(wtns))
 
 
 def _combination(body: bytes, at: int) -> tuple[dict[int, int], int]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import reference
+from curve import Q
 from sample_circuit import CIRCUIT, PUBLICS, R1CS, WITNESS, WTNS, keys, proved
 
 from grail.errors import DecodeError, ProofInvalid
@@ -67,6 +68,57 @@ def test_snarkjs_proves_our_circuit_and_we_verify(
         changed = [(value + (i == place)) % R for i, value in enumerate(PUBLICS)]
         with pytest.raises(ProofInvalid):
             groth16.verify(vk, changed, proof)
+
+
+def test_we_prove_our_circuit_with_snarkjs_key_and_snarkjs_verifies(
+    node: reference.Snarkjs, made: dict[str, Any]
+) -> None:
+    """Its setup of our circuit, our proof from its `.zkey`: it takes that and nothing else."""
+    key = snarkjs.Zkey(node.path("circuit.zkey").read_bytes())
+    proof, publics = key.prove(WTNS)
+    assert publics == PUBLICS
+    theirs = json.dumps(made["contributed"])
+    assert key.vk == snarkjs.verification_key_from_json(theirs)
+    points = snarkjs.proof_json(proof)
+    assert node.verify(theirs, snarkjs.public_json(publics), points)["holds"] is True
+    for place in range(3):
+        changed = [value + (i == place) for i, value in enumerate(PUBLICS)]
+        assert node.verify(theirs, snarkjs.public_json(changed), points)["holds"] is False
+
+
+def test_snarkjs_takes_our_proofs_of_circoms_circuits(
+    node: reference.Snarkjs, vectors: Path
+) -> None:
+    for name in ("multiplier", "lessthan64", "poseidon_preimage", "merkle16"):
+        folder = vectors / "circom" / name
+        key = snarkjs.Zkey((folder / "circuit.zkey").read_bytes())
+        proof, publics = key.prove((folder / "witness.wtns").read_bytes())
+        texts = [(folder / f"{part}.json").read_text() for part in ("verification_key", "public")]
+        assert json.loads(texts[1]) == [str(value) for value in publics]
+        assert node.verify(*texts, snarkjs.proof_json(proof))["holds"] is True
+
+
+def test_Z4_what_is_not_reduced(node: reference.Snarkjs, vectors: Path) -> None:
+    """A coordinate plus q is the same point to snarkjs: one proof, several encodings. Not here."""
+    folder = vectors / "circom" / "multiplier"
+    key, public = ((folder / f"{name}.json").read_text() for name in ("verification_key", "public"))
+    proof = json.loads((folder / "proof.json").read_text())
+    alias = json.dumps([str(int(json.loads(public)[0]) + R)])
+    assert node.verify(key, alias, json.dumps(proof))["holds"] is False
+    with pytest.raises(DecodeError, match="r or more"):
+        snarkjs.public_from_json(alias)
+    for place in range(2):
+        other = json.loads(json.dumps(proof))
+        other["pi_a"][place] = str(int(proof["pi_a"][place]) + Q)
+        assert node.verify(key, public, json.dumps(other))["holds"] is True
+        with pytest.raises(ProofInvalid):
+            snarkjs.proof_from_json(json.dumps(other))
+
+
+def test_Z7_a_zkey_without_contribution(node: reference.Snarkjs, made: dict[str, Any]) -> None:
+    assert made["bare"]
+    with pytest.raises(DecodeError, match=r"anyone can forge|nobody contributed"):
+        snarkjs.Zkey(node.path("bare.zkey").read_bytes())
 
 
 def test_Z7_a_key_of_snarkjs_without_contribution(made: dict[str, Any]) -> None:

@@ -22,6 +22,7 @@ mod setup;
 mod sparse;
 mod verifier;
 mod wtns;
+mod zkey;
 
 type Raw<'py> = Bound<'py, PyBytes>;
 
@@ -273,6 +274,39 @@ impl Prover {
     }
 }
 
+/// A proving key of snarkjs, loaded once for many proofs.
+#[pyclass(frozen, module = "grail._native")]
+struct Zkey(zkey::Zkey);
+
+#[pymethods]
+impl Zkey {
+    #[new]
+    fn new(py: Python<'_>, zkey: PyBackedBytes) -> PyResult<Self> {
+        outside(py, || Ok(Self(zkey::Zkey::parse(&zkey)?)))
+    }
+
+    /// Wires, public inputs, rows of the domain, coefficients.
+    fn info(&self) -> (usize, usize, usize, usize) {
+        let publics = self.0.vk().gamma_abc_g1.len().saturating_sub(1);
+        (self.0.wires, publics, self.0.domain, self.0.terms())
+    }
+
+    /// The verifying key's bytes.
+    fn vk<'py>(&self, py: Python<'py>) -> PyResult<Raw<'py>> {
+        let raw = outside(py, || points::serialize(self.0.vk()))?;
+        Ok(PyBytes::new(py, &raw))
+    }
+
+    /// Proves a witness: the proof, and the public inputs.
+    fn prove<'py>(&self, py: Python<'py>, wtns: PyBackedBytes) -> PyResult<(Raw<'py>, Raw<'py>)> {
+        let (proof, publics) = outside(py, || {
+            let (proof, publics) = self.0.prove(&wtns::parse(&wtns)?)?;
+            Ok((points::serialize(&proof)?, joined(&publics)))
+        })?;
+        Ok((PyBytes::new(py, &proof), PyBytes::new(py, &publics)))
+    }
+}
+
 /// Adds this module's functions to the extension.
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(poseidon_hash, module)?)?;
@@ -290,5 +324,6 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(proof_points, module)?)?;
     module.add_function(wrap_pyfunction!(proof_from_points, module)?)?;
     module.add_function(wrap_pyfunction!(prove_wtns, module)?)?;
+    module.add_class::<Zkey>()?;
     module.add_class::<Prover>()
 }

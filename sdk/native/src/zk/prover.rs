@@ -62,48 +62,8 @@ impl Prover {
         if let Some(row) = products.first_failing() {
             return Err(Fault::Unsatisfied(row));
         }
-        // fresh for every proof: two proofs that shared them would give the witness away (Z21)
-        let (r, s) = (Fr::rand(&mut OsRng), Fr::rand(&mut OsRng));
-        let instance = self.system.instance();
-        let (public, private) = wires
-            .split_at_checked(instance)
-            .ok_or_else(|| Fault::input("witness: no wires"))?;
-        let key = &self.bases;
-        let ((b_g2, h), ((a, b_g1), l)) = join(
-            || {
-                join(
-                    || multi_scalar_product(&key.b_g2, wires),
-                    || multi_scalar_product(&key.h, &self.quotient(products, public)),
-                )
-            },
-            || {
-                join(
-                    || {
-                        join(
-                            || multi_scalar_product(&key.a, wires),
-                            || multi_scalar_product(&key.b_g1, wires),
-                        )
-                    },
-                    || multi_scalar_product(&key.l, private),
-                )
-            },
-        );
-        let a = a + key.vk.vk.alpha_g1 + key.delta_g1 * r;
-        let b_g1 = b_g1 + key.beta_g1 + key.delta_g1 * s;
-        let b_g2 = b_g2 + key.vk.vk.beta_g2 + key.vk.vk.delta_g2 * s;
-        let c: G1Projective = l + h + a * s + b_g1 * r - key.delta_g1 * (r * s);
-        let proof: Proof<Bn254> = Proof {
-            a: a.into_affine(),
-            b: b_g2.into_affine(),
-            c: c.into_affine(),
-        };
-        let publics = public.get(1..).unwrap_or_default().to_vec();
-        if !proof.b.is_in_correct_subgroup_assuming_on_curve()
-            || check(&key.vk, &publics, &proof).is_err()
-        {
-            return Err(Fault::input("proving key: does not belong to the circuit"));
-        }
-        Ok((proof, publics))
+        assemble(&self.bases, wires, |public| self.quotient(products, public))?
+            .ok_or_else(|| Fault::input("proving key: does not belong to the circuit"))
     }
 
     /// Coefficients of (A B - C) / Z, where the rows x_i * 0 = 0 follow the circuit's own.
@@ -128,4 +88,52 @@ impl Prover {
         self.coset.ifft_in_place(&mut a);
         a
     }
+}
+
+/// A proof from its sums, and its public inputs; `h` makes the scalars of the key's H from the
+/// constant and the public wires.
+///
+/// The proof is verified before it is handed out: None when it does not hold.
+pub fn assemble(
+    key: &Bases,
+    wires: &[Fr],
+    h: impl FnOnce(&[Fr]) -> Vec<Fr> + Send,
+) -> Outcome<Option<(Proof<Bn254>, Vec<Fr>)>> {
+    // fresh for every proof: two proofs that shared them would give the witness away (Z21)
+    let (r, s) = (Fr::rand(&mut OsRng), Fr::rand(&mut OsRng));
+    let (public, private) = wires
+        .split_at_checked(key.vk.vk.gamma_abc_g1.len())
+        .ok_or_else(|| Fault::input("witness: no wires"))?;
+    let ((b_g2, h), ((a, b_g1), l)) = join(
+        || {
+            join(
+                || multi_scalar_product(&key.b_g2, wires),
+                || multi_scalar_product(&key.h, &h(public)),
+            )
+        },
+        || {
+            join(
+                || {
+                    join(
+                        || multi_scalar_product(&key.a, wires),
+                        || multi_scalar_product(&key.b_g1, wires),
+                    )
+                },
+                || multi_scalar_product(&key.l, private),
+            )
+        },
+    );
+    let a = a + key.vk.vk.alpha_g1 + key.delta_g1 * r;
+    let b_g1 = b_g1 + key.beta_g1 + key.delta_g1 * s;
+    let b_g2 = b_g2 + key.vk.vk.beta_g2 + key.vk.vk.delta_g2 * s;
+    let c: G1Projective = l + h + a * s + b_g1 * r - key.delta_g1 * (r * s);
+    let proof: Proof<Bn254> = Proof {
+        a: a.into_affine(),
+        b: b_g2.into_affine(),
+        c: c.into_affine(),
+    };
+    let publics = public.get(1..).unwrap_or_default().to_vec();
+    let holds = proof.b.is_in_correct_subgroup_assuming_on_curve()
+        && check(&key.vk, &publics, &proof).is_ok();
+    Ok(holds.then_some((proof, publics)))
 }

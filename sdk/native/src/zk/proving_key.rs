@@ -17,7 +17,7 @@ use crate::edge::{Fault, Kind, Outcome};
 
 const NAME: &str = "proving key";
 /// Points that one task of the thread pool checks.
-const POINTS_PER_TASK: usize = 64;
+pub const POINTS_PER_TASK: usize = 64;
 
 /// The bases of one of a proof's sums, those left out that are the identity: a wire that no row's
 /// right side names has no part in B.
@@ -29,7 +29,8 @@ pub struct Query<P> {
 }
 
 impl<P: AffineRepr> Query<P> {
-    fn new(points: Vec<P>) -> Self {
+    /// Of points in their order.
+    pub fn new(points: Vec<P>) -> Self {
         let kept = points.into_iter().zip(0u32..).filter(|(p, _)| !p.is_zero());
         let (bases, places) = kept.unzip();
         Self { places, bases }

@@ -12,9 +12,9 @@ const NAME: &str = "r1cs";
 /// Bytes of one term: a wire and its coefficient.
 const TERM: usize = 4 + field::SIZE;
 /// More constraints than a machine of this project proves; a bound for allocations.
-const MAX_CONSTRAINTS: usize = 1 << 22;
+pub const MAX_CONSTRAINTS: usize = 1 << 22;
 /// Likewise for wires.
-const MAX_WIRES: usize = 1 << 23;
+pub const MAX_WIRES: usize = 1 << 23;
 /// Rows that one task of the thread pool computes.
 const ROWS_PER_TASK: usize = 256;
 
@@ -169,21 +169,9 @@ impl R1cs {
         1 + self.publics()
     }
 
-    /// Refuses a witness with another number of wires.
-    pub fn fits(&self, wires: &[Fr]) -> Outcome<()> {
-        if wires.len() == self.wires {
-            return Ok(());
-        }
-        Err(Fault::input(format!(
-            "witness: got {} wires, the circuit has {}",
-            wires.len(),
-            self.wires
-        )))
-    }
-
     /// Computes both sides of every row; `room` is how many elements each list has space for.
     pub fn products(&self, wires: &[Fr], room: usize) -> Outcome<Products> {
-        self.fits(wires)?;
+        wires_fit(wires, self.wires)?;
         let column = |matrix: &Matrix| {
             let mut values = Vec::with_capacity(room.max(self.constraints));
             (0..self.constraints)
@@ -199,6 +187,17 @@ impl R1cs {
             c: column(&self.c),
         })
     }
+}
+
+/// Refuses a witness with another number of wires than the circuit has.
+pub fn wires_fit(wires: &[Fr], expected: usize) -> Outcome<()> {
+    if wires.len() == expected {
+        return Ok(());
+    }
+    Err(Fault::input(format!(
+        "witness: got {} wires, the circuit has {expected}",
+        wires.len()
+    )))
 }
 
 impl Products {
