@@ -49,7 +49,7 @@ RANK = {prefix: rank for rank, layer in enumerate(LAYERS) for prefix in layer}
 # The enclave is what gets measured: it sees the protocol and Groth16's verifier, nothing else.
 ENCLAVE_MAY_NOT = re.compile(
     r"grail\.(apps|wallet|draft|bridge|cli|connection|portal|network_file|commands)\b"
-    r"|grail\.folders|grail\.bitcoin\.(node|rpc)"
+    r"|grail\.charms\.upstream|grail\.folders|grail\.bitcoin\.(node|rpc)"
     r"|grail\.operators\.(asking|client|coordinator|recovery|transport|turns)|grail_(host|devnet)"
     r"|grail\.zk\.(?!groth16)"
 )

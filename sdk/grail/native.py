@@ -228,6 +228,16 @@ def groth16_verify(vk: bytes, publics: Sequence[int], proof: bytes) -> None:
         _native.groth16_verify(vk, scalars(publics), proof)
 
 
+def gnark_verify(vk: bytes, publics: Sequence[bytes], proof: bytes) -> None:
+    """Check one proof of 256 bytes that gnark wrote, by a key in gnark's form.
+
+    Public inputs are 32 big-endian bytes, as SP1 has them; one that is not below r is refused.
+    Raises: ProofInvalid, InvalidInput.
+    """
+    with _mapped(InvalidInput):
+        _native.gnark_verify(vk, list(publics), proof)
+
+
 def groth16_verify_batch(statements: Sequence[tuple[bytes, Sequence[int], bytes]]) -> None:
     """Check many proofs in one equation. Raises: ProofInvalid, InvalidInput."""
     with _mapped(InvalidInput):

@@ -10,6 +10,7 @@ use pyo3::types::PyBytes;
 use crate::edge::{outside, Fault, Outcome};
 
 mod field;
+mod gnark;
 mod msm;
 mod points;
 mod poseidon;
@@ -131,6 +132,19 @@ fn groth16_verify(
     outside(py, || {
         let publics = field::list_from_be(&publics)?;
         verifier::verify(&vk, &publics, &points::parse_proof(&proof)?)
+    })
+}
+
+/// Checks one proof in gnark's form, by a key in gnark's form.
+#[pyfunction]
+fn gnark_verify(
+    py: Python<'_>,
+    vk: PyBackedBytes,
+    publics: Vec<PyBackedBytes>,
+    proof: PyBackedBytes,
+) -> PyResult<()> {
+    outside(py, || {
+        verifier::verify_gnark(&vk, &field::list_from_be(&publics)?, &proof)
     })
 }
 
@@ -317,6 +331,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(program_run, module)?)?;
     module.add_function(wrap_pyfunction!(groth16_setup, module)?)?;
     module.add_function(wrap_pyfunction!(groth16_verify, module)?)?;
+    module.add_function(wrap_pyfunction!(gnark_verify, module)?)?;
     module.add_function(wrap_pyfunction!(groth16_verify_batch, module)?)?;
     module.add_function(wrap_pyfunction!(vk_check, module)?)?;
     module.add_function(wrap_pyfunction!(vk_points, module)?)?;

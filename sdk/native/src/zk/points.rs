@@ -133,6 +133,13 @@ pub fn check_key(key: &VerifyingKey<Bn254>, publics: usize) -> Outcome<()> {
 
 // ------------------------------------------------------------------ affine coordinates (snarkjs)
 
+/// The 32 bytes of a coordinate, most significant first.
+pub fn fq_to_be(value: &Fq) -> Vec<u8> {
+    let mut raw = Vec::with_capacity(G1_SIZE);
+    write_fq(value, &mut raw);
+    raw
+}
+
 fn write_fq(value: &Fq, to: &mut Vec<u8>) {
     for limb in value.into_bigint().0.iter().rev() {
         to.extend_from_slice(&limb.to_be_bytes());
@@ -185,7 +192,8 @@ fn read_fq(raw: &mut Reader<'_>) -> Outcome<Fq> {
     })
 }
 
-fn read_g1(raw: &mut Reader<'_>) -> Outcome<G1Affine> {
+/// An affine point of G1: x, y, each 32 big-endian bytes below the modulus.
+pub fn read_g1(raw: &mut Reader<'_>) -> Outcome<G1Affine> {
     let (x, y) = (read_fq(raw)?, read_fq(raw)?);
     let point = G1Affine::new_unchecked(x, y);
     if !point.is_on_curve() || point.is_zero() {
@@ -197,6 +205,17 @@ fn read_g1(raw: &mut Reader<'_>) -> Outcome<G1Affine> {
 fn read_g2(raw: &mut Reader<'_>) -> Outcome<G2Affine> {
     let x = Fq2::new(read_fq(raw)?, read_fq(raw)?);
     let y = Fq2::new(read_fq(raw)?, read_fq(raw)?);
+    in_g2(raw, x, y)
+}
+
+/// An affine point of G2 with the imaginary part of each coordinate first, as gnark writes it.
+pub fn read_g2_swapped(raw: &mut Reader<'_>) -> Outcome<G2Affine> {
+    let (x1, x0) = (read_fq(raw)?, read_fq(raw)?);
+    let (y1, y0) = (read_fq(raw)?, read_fq(raw)?);
+    in_g2(raw, Fq2::new(x0, x1), Fq2::new(y0, y1))
+}
+
+fn in_g2(raw: &Reader<'_>, x: Fq2, y: Fq2) -> Outcome<G2Affine> {
     let point = G2Affine::new_unchecked(x, y);
     if !point.is_on_curve() || point.is_zero() || !point.is_in_correct_subgroup_assuming_on_curve()
     {

@@ -7,9 +7,10 @@ use ark_bn254::{Bn254, Fr, G1Affine, G1Projective};
 use ark_ec::pairing::Pairing;
 use ark_ec::{CurveGroup, VariableBaseMSM};
 use ark_ff::{AdditiveGroup, Field, UniformRand};
-use ark_groth16::{prepare_verifying_key, Groth16, PreparedVerifyingKey, Proof};
+use ark_groth16::{prepare_verifying_key, Groth16, PreparedVerifyingKey, Proof, VerifyingKey};
 use rand::rngs::OsRng;
 
+use super::gnark;
 use super::points::{check_key, parse_key};
 use crate::edge::{Fault, Outcome};
 
@@ -45,19 +46,30 @@ impl KeyCache {
     }
 }
 
-/// Reads, checks and prepares a key, or finds it among those done before.
-///
-/// Only keys that passed every check are kept, so a hit stands for the whole check.
+/// A key in this project's form.
 fn prepared_key(raw: &[u8], publics: usize) -> Outcome<Prepared> {
     static CACHE: Mutex<Option<KeyCache>> = Mutex::new(None);
+    prepared_by(&CACHE, parse_key, raw, publics)
+}
+
+/// Reads, checks and prepares a key, or finds it among those done before. Each form of keys has a
+/// cache of its own.
+///
+/// Only keys that passed every check are kept, so a hit stands for the whole check.
+fn prepared_by(
+    kept: &Mutex<Option<KeyCache>>,
+    parse: fn(&[u8]) -> Outcome<VerifyingKey<Bn254>>,
+    raw: &[u8],
+    publics: usize,
+) -> Outcome<Prepared> {
     let cached = |work: &mut dyn FnMut(&mut KeyCache) -> Option<Prepared>| {
-        let mut guard = CACHE.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut guard = kept.lock().unwrap_or_else(PoisonError::into_inner);
         work(guard.get_or_insert_with(KeyCache::default))
     };
     let prepared = match cached(&mut |cache| cache.get(raw)) {
         Some(prepared) => prepared,
         None => {
-            let key = parse_key(raw)?;
+            let key = parse(raw)?;
             check_key(&key, key.gamma_abc_g1.len().saturating_sub(1))?;
             let prepared = Arc::new(prepare_verifying_key(&key));
             cached(&mut |cache| {
@@ -95,6 +107,13 @@ pub fn check(
 /// Checks one proof.
 pub fn verify(key: &[u8], publics: &[Fr], proof: &Proof<Bn254>) -> Outcome<()> {
     check(&*prepared_key(key, publics.len())?, publics, proof)
+}
+
+/// Checks one proof that gnark wrote, by a key in its form.
+pub fn verify_gnark(key: &[u8], publics: &[Fr], proof: &[u8]) -> Outcome<()> {
+    static CACHE: Mutex<Option<KeyCache>> = Mutex::new(None);
+    let key = prepared_by(&CACHE, gnark::parse_key, key, publics.len())?;
+    check(&key, publics, &gnark::parse_proof(proof)?)
 }
 
 /// A proof, its key's bytes and its public inputs.
