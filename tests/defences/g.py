@@ -247,6 +247,13 @@ DEFENCES: tuple[Defence, ...] = (
         ("grail_enclave/test_history.py::test_G14_too_many_ancestors",),
     ),
     Defence(
+        "G14",
+        "enclave/grail_host/auditor.py",
+        "            if txid in self._whole:\n",
+        "            if False:\n",
+        ("grail_host/test_auditor.py::test_G13_G14_anchors_are_checked_to_the_mints_once",),
+    ),
+    Defence(
         "G15",
         "sdk/grail/charms/spell.py",
         "body.keys() == SPELL_KEYS:",

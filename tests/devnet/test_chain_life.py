@@ -7,6 +7,7 @@ One network of sixteen operators of its own, since blocks are undone here. After
 from __future__ import annotations
 
 import threading
+import time
 
 import pytest
 from chain_life import Life
@@ -30,6 +31,9 @@ LINKS = 10
 
 NODE_SECONDS = 60.0
 """For hosts to find what a restarted node lacks; they look every few seconds."""
+
+AUDIT_SECONDS = 30.0
+"""For a host to look for anchors that are in a block."""
 
 
 def test_S12_C19_reorgs_of_every_depth_to_k_undo_and_bring_back_everything(life: Life) -> None:
@@ -152,6 +156,13 @@ def test_the_pool_takes_uses_up_to_its_limit_and_goes_on_after_a_block(life: Lif
     )
     life.net.mine()
     check_books(life.net)
+
+    # the swaps' anchors are in blocks by now: a host shows its enclave all that is below them
+    deadline = time.monotonic() + AUDIT_SECONDS
+    while "shown for a full check" not in (said := life.devnet.logs("operator-01", 4_000)):
+        assert time.monotonic() < deadline, said[-2_000:]
+        time.sleep(0.2)
+    assert "ALARM" not in said
 
 
 @pytest.fixture(scope="module")

@@ -109,9 +109,7 @@ async def asked(host: Any, request: SigningRequest) -> Reply:
     return Reply.parse(answer.content)
 
 
-def test_G13_G14_anchors_are_checked_to_the_mints_and_then_only_what_is_new(
-    made: MadePool, hosted: Hosted
-) -> None:
+def test_G13_G14_anchors_are_checked_to_the_mints_once(made: MadePool, hosted: Hosted) -> None:
     request = request_of(made)
 
     async def main() -> None:
