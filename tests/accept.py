@@ -15,9 +15,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / folder) for folder in ("sdk", "enclave", "devnet", "tests")]
 
-from acceptance import main_job, trusted_heart
+from acceptance import main_job, outside_truth, trusted_heart
 
-PROMISES = {**main_job.PROMISES, **trusted_heart.PROMISES}
+PROMISES = {**main_job.PROMISES, **trusted_heart.PROMISES, **outside_truth.PROMISES}
 
 
 def main(names: list[str]) -> int:

@@ -1,14 +1,7 @@
-"""grail.bitcoin.psbt: BIP 174 and 371's vectors, S28's hostile ones, round trips.
-
-Every published case is in one of the tables below; a case that they lack fails the test. Where a
-valid case is refused, the reason is a field outside the allow-list, named in the table: ECDSA's
-partial signatures (0x02), sighash types (0x03), redeem scripts (0x04), BIP 32 paths of old outputs
-(0x02), final scriptSigs (0x07), trees of outputs (0x06), unknown fields, and all of version 2.
-"""
+"""grail.bitcoin.psbt: S28's hostile ones, round trips. BIP 174, 370 and 371 are in tests/published."""
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import replace
 
@@ -48,119 +41,6 @@ PAIRS = [KeyPair(bytes([i]) * 32) for i in range(1, 5)]
 
 def not_allowed(where, field):
     return DecodeError, rf"{where}: field {field:#04x} is not allowed"
-
-
-NO_PARTIAL_SIG = not_allowed("input 0", 0x02)
-NO_SIGHASH_TYPE = not_allowed("input 0", 0x03)
-NO_SCRIPT_SIG = not_allowed("input 0", 0x07)
-NO_UNKNOWN = not_allowed("global", 0xF0)
-GOOD = None
-
-BIP_174 = {
-    # the first words of the case: what we answer
-    "Network transaction, not PSBT format": (DecodeError, "psbt, ff"),
-    "PSBT missing outputs": (Truncated, "0 bytes left"),
-    "PSBT where one input has a filled scriptSig": (DecodeError, "has a scriptSig or a witness"),
-    "PSBT where inputs and outputs are provided but without": (
-        DecodeError,
-        "no unsigned transaction",
-    ),
-    "PSBT with duplicate keys in an input": (DecodeError, "input 0: a key is there twice"),
-    "PSBT with invalid global transaction typed key": (DecodeError, "field 0x00 has key data"),
-    "PSBT with invalid input witness utxo typed key": NO_PARTIAL_SIG,
-    "PSBT with invalid pubkey length for input partial": NO_PARTIAL_SIG,
-    "PSBT with invalid redeemscript typed key": NO_PARTIAL_SIG,
-    "PSBT with invalid witnessscript typed key": NO_PARTIAL_SIG,
-    "PSBT with invalid pubkey in input BIP 32": NO_PARTIAL_SIG,
-    "PSBT with invalid non-witness utxo typed key": NO_SCRIPT_SIG,
-    "PSBT with invalid final scriptsig typed key": NO_SCRIPT_SIG,
-    "PSBT with invalid final script witness typed key": NO_SCRIPT_SIG,
-    "PSBT with invalid pubkey in output BIP 32": NO_SCRIPT_SIG,
-    "PSBT with invalid input sighash type typed key": NO_SIGHASH_TYPE,
-    "PSBT with invalid output redeemScript typed key": not_allowed("output 0", 0x00),
-    "PSBT with invalid output witnessScript typed key": not_allowed("output 0", 0x00),
-    "PSBT with unsigned tx serialized with witness": (NotCanonical, "witness"),
-    "PSBT with an invalid value data due to its size": (TrailingBytes, "transaction"),
-    "PSBT with one P2PKH input. Outputs are empty": GOOD,
-    "PSBT with one P2PKH input and one P2SH-P2WPKH input. First": NO_SCRIPT_SIG,
-    "PSBT with one P2PKH input which has a non-final": NO_SIGHASH_TYPE,
-    "PSBT with one P2PKH input and one P2SH-P2WPKH input both": not_allowed("input 1", 0x04),
-    "PSBT with one P2SH-P2WSH input of a 2-of-2": NO_PARTIAL_SIG,
-    "PSBT with one P2WSH input of a 2-of-2": not_allowed("global", 0x01),
-    "PSBT with unknown types in the inputs": not_allowed("input 0", 0xF0),
-    "PSBT with `PSBT_GLOBAL_XPUB`": not_allowed("global", 0x01),
-    # Without inputs there is nothing to sign, and the bytes read as another format (BIP 144).
-    "PSBT with global unsigned tx that has 0 inputs": (DecodeError, "transaction"),
-    "PSBT with 0 inputs": (DecodeError, "transaction"),
-    "A Witness UTXO is provided for a non-witness input": not_allowed("input 1", 0x04),
-    "redeemScript with non-witness UTXO": NO_PARTIAL_SIG,
-    "redeemScript with witness UTXO": NO_PARTIAL_SIG,
-    "witnessScript with witness UTXO": NO_PARTIAL_SIG,
-    # The flow from creator to extractor, step by step; the first is the creator's.
-    "The private keys in the tests below": GOOD,
-    "Given the above PSBT, an updater": not_allowed("input 0", 0x04),
-    "An updater which adds SIGHASH_ALL": NO_SIGHASH_TYPE,
-    "Given the above updated PSBT, a signer that supports": NO_PARTIAL_SIG,
-    "Given the above updated PSBT, a signer with": NO_PARTIAL_SIG,
-    "Given both of the above PSBTs, a combiner": NO_PARTIAL_SIG,
-    "Given the above PSBT, an input finalizer": NO_SCRIPT_SIG,
-    "combiner input 1 (unknown": NO_UNKNOWN,
-    "combiner input 2 (unknown": NO_UNKNOWN,
-    "A combiner which orders keys": NO_UNKNOWN,
-}
-
-BIP_371 = {
-    "PSBT With PSBT_IN_TAP_INTERNAL_KEY key that is too long": (DecodeError, "xonly"),
-    "PSBT With PSBT_IN_TAP_KEY_SIG signature that is too short": (DecodeError, "taproot signature"),
-    "PSBT With PSBT_IN_TAP_KEY_SIG signature that is too long": (DecodeError, "taproot signature"),
-    "PSBT With PSBT_IN_TAP_BIP32_DERIVATION key that is too long": (DecodeError, "xonly"),
-    "PSBT With PSBT_OUT_TAP_INTERNAL_KEY key that is too long": (DecodeError, "xonly"),
-    "PSBT With PSBT_OUT_TAP_BIP32_DERIVATION key that is too long": (DecodeError, "xonly"),
-    "PSBT With PSBT_IN_TAP_SCRIPT_SIG key that is too long": (DecodeError, "slice"),
-    "PSBT With PSBT_IN_TAP_SCRIPT_SIG signature that is too long": (DecodeError, "taproot signature"),
-    "PSBT With PSBT_IN_TAP_SCRIPT_SIG signature that is too short": (DecodeError, "taproot signature"),
-    "PSBT With PSBT_IN_TAP_LEAF_SCRIPT Control block that is too long": (DecodeError, "control block"),
-    "PSBT With PSBT_IN_TAP_LEAF_SCRIPT Control block that is too short": (DecodeError, "control block"),
-    "PSBT with one P2TR key only input with internal key and": not_allowed("output 0", 0x02),
-    "PSBT with one P2TR key only input with internal key, its": not_allowed("output 0", 0x02),
-    "PSBT with one P2TR key only output": GOOD,
-    "PSBT with one P2TR script path only input with dummy internal key, scripts, derivation": GOOD,
-    "PSBT with one P2TR script path only output": not_allowed("output 0", 0x06),
-    "PSBT with one P2TR script path only input with dummy internal key, scripts, script key": GOOD,
-}  # fmt: skip
-
-
-def check_file(path, table):
-    cases = [case for case in json.loads(path.read_text()) if "base64" in case]
-    assert len(cases) == len(table)
-    for case in cases:
-        (expected,) = [answer for words, answer in table.items() if case["case"].startswith(words)]
-        if expected is GOOD:
-            assert case["kind"] in {"valid", "flow"}
-            psbt = Psbt.from_base64(case["base64"])
-            assert psbt.to_base64() == case["base64"]
-            continue
-        error, text = expected
-        with pytest.raises(DecodeError, match=text) as caught:
-            Psbt.from_base64(case["base64"])
-        assert type(caught.value) is error
-
-
-def test_bip_174(vectors):
-    check_file(vectors / "psbt" / "bip174_v0.json", BIP_174)
-
-
-def test_bip_371(vectors):
-    check_file(vectors / "psbt" / "bip371_taproot.json", BIP_371)
-
-
-def test_bip_370_all_of_version_2_is_refused(vectors):
-    """Version 2 and mixtures of both: each has a field that version 0 does not take."""
-    cases = json.loads((vectors / "psbt" / "bip370_v2.json").read_text())
-    assert len(cases) == 48
-    for case in cases:
-        with pytest.raises(DecodeError, match=r"field 0x.. is not allowed"):
-            Psbt.from_base64(case["base64"])
 
 
 def previous(*outs):

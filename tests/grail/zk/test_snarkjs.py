@@ -1,4 +1,4 @@
-"""snarkjs' JSON and iden3's files, against what snarkjs and circom made."""
+"""snarkjs' JSON and iden3's files; proofs of snarkjs and what it must refuse: tests/published."""
 
 from __future__ import annotations
 
@@ -13,66 +13,9 @@ from sample_circuit import CIRCUIT, PUBLICS, R1CS, WITNESS, WTNS, keys, proved
 
 from grail import native
 from grail.errors import DecodeError, GrailError, InvalidInput, ProofInvalid
-from grail.zk import groth16, snarkjs
+from grail.zk import snarkjs
 
 CIRCOM = ("multiplier", "lessthan64", "poseidon_preimage", "merkle16")
-NEGATIVES = (
-    "wrong_public_input",
-    "pi_a_not_on_curve",
-    "pi_c_flipped_byte",
-    "pi_b_flipped_bit",
-    "pi_a_negated",
-    "pi_a_pi_c_swapped",
-    "pi_a_not_reduced",
-    "public_input_not_reduced",
-    "too_few_public_inputs",
-    "pi_a_infinity",
-)
-
-
-def load(folder: Path) -> tuple[bytes, tuple[int, ...], bytes]:
-    return (
-        snarkjs.verification_key_from_json((folder / "verification_key.json").read_bytes()),
-        snarkjs.public_from_json((folder / "public.json").read_bytes()),
-        snarkjs.proof_from_json((folder / "proof.json").read_bytes()),
-    )
-
-
-@pytest.mark.parametrize("name", CIRCOM)
-def test_proofs_of_snarkjs_verify(vectors: Path, name: str) -> None:
-    vk, publics, proof = load(vectors / "circom" / name)
-    groth16.check_key(vk, len(publics))
-    groth16.verify(vk, publics, proof)
-
-
-@pytest.mark.parametrize("name", CIRCOM)
-@pytest.mark.parametrize("case", NEGATIVES)
-def test_what_snarkjs_vectors_say_must_be_refused(vectors: Path, name: str, case: str) -> None:
-    """Points off the curve, values of r or more, the identity, proofs of something else."""
-    folder = vectors / "circom" / name
-    vk, _, _ = load(folder)
-    negatives = {each["name"]: each for each in json.loads((folder / "negative.json").read_text())}
-    assert set(negatives) == set(NEGATIVES)
-    negative = negatives[case]
-    with pytest.raises((ProofInvalid, InvalidInput)):
-        groth16.verify(
-            vk,
-            snarkjs.public_from_json(json.dumps(negative["public"])),
-            snarkjs.proof_from_json(json.dumps(negative["proof"])),
-        )
-
-
-@pytest.mark.parametrize("name", CIRCOM)
-def test_writes_what_snarkjs_wrote(vectors: Path, name: str) -> None:
-    folder = vectors / "circom" / name
-    vk, publics, proof = load(folder)
-    theirs = json.loads((folder / "verification_key.json").read_text())
-    del theirs["vk_alphabeta_12"]
-    assert json.loads(snarkjs.verification_key_json(vk)) == theirs
-    assert json.loads(snarkjs.proof_json(proof)) == json.loads((folder / "proof.json").read_text())
-    assert json.loads(snarkjs.public_json(publics)) == json.loads(
-        (folder / "public.json").read_text()
-    )
 
 
 def test_ours_survive_the_way_there_and_back() -> None:

@@ -1,6 +1,7 @@
 """Proving keys of snarkjs: what they prove, what a bad witness gives, and bytes that lie.
 
-The small key is the project's own (examples/multiplier); the larger ones are read from the vectors.
+The small key is the project's own (examples/multiplier); the larger ones are read from the vectors;
+proofs from them are verified in tests/published.
 """
 
 from __future__ import annotations
@@ -69,24 +70,6 @@ GAMMA_G2 = 84 + 64 + 64 + 128
 
 
 # ---------------------------------------------------------------------------------- what it proves
-
-
-@pytest.mark.parametrize("name", CIRCOM)
-def test_proves_what_circom_compiled(vectors: Path, name: str) -> None:
-    folder = vectors / "circom" / name
-    key = snarkjs.Zkey((folder / "circuit.zkey").read_bytes())
-    vk = snarkjs.verification_key_from_json((folder / "verification_key.json").read_bytes())
-    publics = snarkjs.public_from_json((folder / "public.json").read_bytes())
-    assert key.vk == vk
-    info = native.r1cs_info((folder / "circuit.r1cs").read_bytes())
-    assert (key.wires, key.publics) == (info.wires, info.publics)
-    proved = key.prove((folder / "witness.wtns").read_bytes())
-    assert proved.publics == publics
-    groth16.verify(vk, publics, proved.proof)
-    for place in range(len(publics)):
-        other = [(value + (i == place)) % R for i, value in enumerate(publics)]
-        with pytest.raises(ProofInvalid):
-            groth16.verify(vk, other, proved.proof)
 
 
 @pytest.mark.parametrize("name", CIRCOM)
