@@ -28,6 +28,9 @@ from grail.operators.report import VOID
 
 M = TypeVar("M", bound=Message)
 
+SPENT = "build the transaction again on outputs that are unspent"
+"""What to do when a block holds a spend of an input."""
+
 LONELY = 3
 """Rounds in a row that too few answered before a coordinator gives up."""
 
@@ -97,8 +100,7 @@ class Coordinator:
             if exc.rule != "InputSpent":
                 raise
             # No use in asking again, unlike for a quorum that was not there.
-            hint = "build the transaction again on outputs that are unspent"
-            raise Refused(exc.rule, exc.detail, hint=hint) from exc
+            raise Refused(exc.rule, exc.detail, hint=SPENT) from exc
 
     async def _decide(self, proposal: Proposal) -> Decision:
         first = await self._fast(proposal)
@@ -172,6 +174,7 @@ class Coordinator:
                     lonely = 0 if outcome.alive >= self._quorum else lonely + 1
                     if lonely >= LONELY:
                         raise self.operators.report.failure("promised", outcome.alive, self._quorum)
+                    self._require_unspent()
                     number, target = max(number, outcome.above), mine
                     if outcome.behind is not None:
                         # Bring those that lag nearer first: half of what they go along with.
@@ -179,6 +182,15 @@ class Coordinator:
                     await self.operators.pause(attempt)
             number = self.operators.next_round(number)
         raise self.operators.report.failure("agreed", 0, self._quorum)
+
+    def _require_unspent(self) -> None:
+        """Raise `Refused` InputSpent once so many know of a spend that no quorum is left to agree.
+
+        A few may hold a promise still and not have seen the block: the rounds would go on for them.
+        """
+        told = self.operators.report.refusing("InputSpent")
+        if told > self._scope.n - self._quorum:
+            raise Refused("InputSpent", f"{told} operators saw a spend in a block", hint=SPENT)
 
     async def _ballot(
         self, number: int, target: Proposal

@@ -66,6 +66,11 @@ class Report:
         found = {a.operator for a in self.answers if a.verdict == LIED}
         return tuple(name(operator) for operator in sorted(found))
 
+    def refusing(self, rule: str) -> int:
+        """How many operators' last answer refuses by this rule."""
+        last = self.latest.values()
+        return sum(a.verdict == REFUSED and a.text.startswith(f"{rule}:") for a in last)
+
     @property
     def replies(self) -> dict[str, str]:
         """Each operator's last answer, as text."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import replace
 
 import anyio
@@ -20,7 +21,7 @@ from grail.operators import frames
 from grail.operators.asking import Limits
 from grail.operators.client import Collected, collect
 from grail.operators.frames import Frame, Reply
-from grail.operators.messages import Family, Promise, Scope, Vote
+from grail.operators.messages import Family, Promise, Refusal, Scope, Vote
 from grail.operators.roster import scope
 from grail.operators.signing_job import SigningJob, read_quorum_leaf
 from grail.operators.transport import Fault, MemoryTransport
@@ -288,6 +289,40 @@ def test_S16_votes_that_nobody_can_show_stop_nobody(world, deposit, operators, l
     done = operators.collect(job(world, one))
     assert done.decision.round >= 1
     verify_spend(done.tx.serialize(), one.spent_outputs)
+
+
+def test_what_most_saw_spent_is_over_though_some_would_go_on(world, deposit, operators):
+    """Two have not seen the block yet, and hold votes for a rival: no reason to ask for ever."""
+    rival, mine = (world.peg_in(*deposit, rate=rate) for rate in (2, 3))
+    for enclave in (operators.enclaves[0], operators.enclaves[2]):
+        enclave.reply(frames.vote_frame(world.request(rival).serialize()).raw)
+
+    def saw_the_block(operator: int) -> Callable[[Frame, bytes], bytes]:
+        def answer(frame: Frame, _raw: bytes) -> bytes:
+            key, scope = KEYS[operator], operators.scope
+            about = (scope.network, world.configuration.digest, key.public, frame.subject)
+            said = Refusal(*about, "InputSpent", "an input is spent in a block")
+            return Reply(refusal=said.signed(key)).serialize()
+
+        return answer
+
+    operators.faults.update(
+        {i: Fault(tamper=saw_the_block(i)) for i in range(16) if i not in (0, 2)}
+    )
+    with pytest.raises(Refused) as caught:
+        operators.collect(job(world, mine))
+    assert caught.value.rule == "InputSpent"
+    # Four may lie: by their word alone nothing is over, and one of the rivals completes.
+    operators.faults.clear()
+    operators.faults.update({i: Fault(tamper=saw_the_block(i)) for i in range(4, 8)})
+    published: list[Tx] = []
+
+    async def publish(tx: Tx) -> None:
+        published.append(tx)
+
+    with suppress(Refused):
+        published.append(operators.collect(job(world, mine), publish=publish).tx)
+    assert len(published) == 1
 
 
 def test_S17_what_twelve_voted_for_is_finished_by_a_rival_and_published(world, deposit, operators):
