@@ -128,7 +128,9 @@ class Auditor:
                 done = txid in self._whole or await self._check(txid)
             except GrailError as exc:
                 if isinstance(exc, Unavailable) and getattr(exc, "code", None) != NOT_FOUND:
-                    raise  # the node or the enclave is down, for every anchor alike
+                    # The node or the enclave is down, most likely for every anchor alike.
+                    self._queue.move_to_end(txid)
+                    raise
                 trouble.append(exc)
                 self._put_off(txid, queued, exc)
             else:

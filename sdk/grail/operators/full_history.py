@@ -27,18 +27,13 @@ _ROOM = MAX_REQUEST // 2
 """Bytes of transactions in a part: the rest is for branches, bundles and one large transaction."""
 
 
-def ancestors(
-    wanted: Iterable[Txid], known: Known, whole: Collection[Txid] = frozenset()
-) -> list[Txid]:
+def ancestors(wanted: Iterable[Txid], known: Known) -> list[Txid]:
     """The transactions that may hold a spell, from these back to the mints, parents first.
 
-    Those in `whole` were checked already: they and what is above them is left out. Raises
-    `InvalidInput` naming a transaction that is not known.
+    Raises `InvalidInput` naming a transaction that is not known.
     """
 
     def above(txid: Txid) -> list[Txid] | None:
-        if txid in whole:
-            return None
         tx = known.tx(txid)
         if tx is None:
             raise InvalidInput(f"transaction {txid} is not known, and the history needs it")
