@@ -189,8 +189,12 @@ class Api:
             return Response(status_code=400)
         return Response(msgspec.json.encode(answer), media_type=JSON)
 
-    async def status(self, _request: Request) -> Response:
+    async def status(self, request: Request) -> Response:
         """Ask the enclave; a dead one is a status too."""
+        try:
+            self.quota.take(_requester(request), 0)
+        except Refused as exc:
+            return answer_to(exc)
         try:
             found = await self.link.status()
         except GrailError as exc:
@@ -304,7 +308,7 @@ class Api:
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != wanted:
             raise Refused("ContentType", f"got {kind[:60]!r}, expected {wanted}")
-        requester = request.client.host if request.client else "unknown"
+        requester = _requester(request)
         announced = request.headers.get("content-length", "0")
         size = int(announced) if announced.isdecimal() and len(announced) < 12 else most + 1
         if size > most:
@@ -320,6 +324,11 @@ class Api:
         if got > size:  # sent in chunks, without a length in front: counted now
             self.quota.take(requester, got - size)
         return b"".join(pieces)
+
+
+def _requester(request: Request) -> str:
+    """Whom a quota counts for."""
+    return request.client.host if request.client else "unknown"
 
 
 STATUSES: tuple[tuple[type[GrailError], int], ...] = (

@@ -189,6 +189,7 @@ def test_S33_a_requester_has_a_quota(host, peg_in):
         async with host(quota=quota) as running, running.client() as client:
             codes = [(await post(client, Frame(frames.STATUS))).status_code for _ in range(5)]
             assert codes == [200, 200, 200, 429, 429]
+            assert (await client.get("/v1/status")).status_code == 429  # it reaches the enclave too
         quota = Quota(10**6, len(frames.vote_frame(peg_in).raw), clock=lambda: 0.0)
         async with host(quota=quota) as running, running.client() as client:
             assert (await post(client, frames.vote_frame(peg_in))).status_code == 200
