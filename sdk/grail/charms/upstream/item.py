@@ -71,8 +71,6 @@ def _read(raw: Reader, first: int, depth: int) -> Item | _End:
     if major == SIMPLE:
         return _simple(raw, info)
     length = _argument(raw, major, info)
-    if major in (BYTES, TEXT):
-        return _string(raw, major, length)
     if length is None:
         found: list[Item] = []
         while (item := _next(raw, depth)) is not _END:
@@ -82,6 +80,9 @@ def _read(raw: Reader, first: int, depth: int) -> Item | _End:
         return _pairs(found) if major == MAP else tuple(found)
     if major == UINT:
         return length
+    if major in (BYTES, TEXT):
+        whole = raw.take(length)
+        return _text(whole) if major == TEXT else whole
     if major == NINT:
         return -1 - length
     if major == TAG:
@@ -106,7 +107,7 @@ def _argument(raw: Reader, major: int, info: int) -> int | None:
         return info
     if info < 28:
         return int.from_bytes(raw.take(1 << (info - 24)), "big")
-    if info == _INDEFINITE and major in (BYTES, TEXT, ARRAY, MAP):
+    if info == _INDEFINITE and major in (ARRAY, MAP):
         return None
     raise DecodeError(f"spell: additional information {info}")
 
@@ -114,26 +115,12 @@ def _argument(raw: Reader, major: int, info: int) -> int | None:
 def _simple(raw: Reader, info: int) -> Item:
     if info in (20, 21):
         return info == 21
-    if info in (22, 23):  # null, and "undefined", which upstream takes for it
+    if info == 22:  # null; "undefined", which upstream takes for it, is refused
         return None
     if info in _FLOATS:
         found: float = struct.unpack(_FLOATS[info], raw.take(1 << (info - 24)))[0]
         return found
     raise DecodeError(f"spell: simple value {info}")
-
-
-def _string(raw: Reader, major: int, length: int | None) -> bytes | str:
-    if length is not None:
-        whole = raw.take(length)
-        return _text(whole) if major == TEXT else whole
-    pieces: list[bytes] = []
-    while (first := raw.uint(1)) != _BREAK:
-        size = _argument(raw, first >> 5, first & 31)
-        if first >> 5 != major or size is None:
-            raise DecodeError("spell: a piece of a string is of another type")
-        pieces.append(raw.take(size))
-    # each piece of a text is a text by itself
-    return "".join(map(_text, pieces)) if major == TEXT else b"".join(pieces)
 
 
 def _text(raw: bytes) -> str:
@@ -146,7 +133,7 @@ def _text(raw: bytes) -> str:
 def _tagged(tag: int, value: Item) -> Item:
     """Large numbers become integers where 64 bits hold them, as upstream's library does it."""
     if tag in _BIGNUMS and isinstance(value, bytes):
-        digits = value.lstrip(b"\x00")
+        digits = value.lstrip(b"\x00") if len(value) <= 16 else value
         if len(digits) <= 8:
             number = int.from_bytes(digits, "big")
             return number if tag == _BIGNUMS[0] else -1 - number

@@ -21,6 +21,9 @@ T = TypeVar("T")
 
 U32 = 0xFFFFFFFF
 
+MAX_NAME = 1_024
+"""Characters of a field's name; unknown fields are passed over, as upstream does it."""
+
 CONTRACT = 32
 """Bytes of an identity, of a vk, of a hash."""
 
@@ -184,8 +187,8 @@ def _struct(found: Item, what: str) -> dict[str, Item]:
     fields: dict[str, Item] = {}
     for key, value in _pairs(found, what):
         name = untagged(key)
-        if not isinstance(name, str):
-            invalid(f"{what}: a field's name that is no text")
+        if not isinstance(name, str) or len(name) > MAX_NAME:
+            invalid(f"{what}: a field's name that is no short text")
         if name in fields:
             invalid(f"{what}: two fields {name[:40]}")
         fields[name] = value
@@ -200,7 +203,7 @@ def _required(fields: Mapping[str, Item], name: str) -> Item:
 
 def _optional(fields: Mapping[str, Item], name: str, read: Callable[[Item], T]) -> T | None:
     found = fields.get(name)
-    return None if untagged(found) is None else read(found)
+    return None if found is None else read(found)
 
 
 def _pairs(found: Item, what: str) -> tuple[tuple[Item, Item], ...]:

@@ -30,7 +30,7 @@ pub fn parse_proof(raw: &[u8]) -> Outcome<Proof<Bn254>> {
 }
 
 /// Reads a key: alpha, beta in G1 (unused), beta, gamma, delta in G1 (unused), delta, then a count
-/// of four bytes and as many IC points. What follows lists commitments, of which there are none.
+/// of four bytes and as many IC points. Two counts of commitments follow: there are none.
 pub fn parse_key(raw: &[u8]) -> Outcome<VerifyingKey<Bn254>> {
     let mut raw = Reader::new("verifying key", raw);
     let alpha_g1 = compressed_g1(&mut raw)?;
@@ -46,11 +46,10 @@ pub fn parse_key(raw: &[u8]) -> Outcome<VerifyingKey<Bn254>> {
     let gamma_abc_g1 = (0..count)
         .map(|_| compressed_g1(&mut raw))
         .collect::<Outcome<Vec<_>>>()?;
-    while raw.left() > 0 {
-        if raw.u32()? != 0 {
-            return Err(raw.fault("has commitments"));
-        }
+    if raw.u64()? != 0 {
+        return Err(raw.fault("has commitments"));
     }
+    raw.end()?;
     Ok(VerifyingKey {
         alpha_g1,
         beta_g2,

@@ -1,0 +1,86 @@
+"""The published transactions and keys, and bits flipped in them, for tests of several files."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from grail.bitcoin.script import op_return
+from grail.bitcoin.tx import Tx
+from grail.charms.upstream import keys, proof
+from grail.charms.upstream.envelope import WORD
+from grail.charms.upstream.parts import Part, parts
+from grail.charms.upstream.proof import Enchanted, Keys
+from grail.errors import InvalidInput, SpellIncorrect
+
+
+def names(folder: Path) -> list[str]:
+    """The transactions by their names, in order."""
+    return sorted(json.loads((folder / "charms" / "expected.json").read_text()))
+
+
+def raw(folder: Path, name: str) -> bytes:
+    return bytes.fromhex((folder / "charms" / name).read_text().strip())
+
+
+def known(folder: Path) -> Keys:
+    return keys.read([folder / "charms" / "vk"])
+
+
+def enchanted(whole: bytes) -> Enchanted:
+    found = proof.read(Tx.parse(whole))
+    assert found is not None
+    return found
+
+
+def changed(found: Enchanted, payload: bytes) -> Tx:
+    """The transaction with another payload in its OP_RETURN."""
+    outputs = list(found.tx.outputs)
+    place = found.envelope.index
+    outputs[place] = replace(outputs[place], script=op_return(WORD, payload))
+    return replace(found.tx, outputs=tuple(outputs))
+
+
+def of_tx(tx: Tx, by: Keys) -> str:
+    return verdict(tx.serialize(), by)
+
+
+def verdict(whole: bytes, by: Keys) -> str:
+    """What becomes of these bytes: "valid", "no transaction", "no spell" or the rule's name."""
+    try:
+        tx = Tx.parse(whole)
+    except InvalidInput:
+        return "no transaction"
+    try:
+        found = proof.read(tx)
+        if found is None:
+            return "no spell"
+        proof.verify(found, by)
+    except SpellIncorrect as exc:
+        return exc.rule
+    return "valid"
+
+
+def flips(
+    whole: bytes, by: Keys, bits: Callable[[int], Iterable[int]]
+) -> Counter[tuple[Part, str]]:
+    """Flip bits of every byte, one at a time: how often which part led to which verdict.
+
+    A verdict that is not the one of the byte's part is an AssertionError that names the byte.
+    """
+    where = parts(enchanted(whole))
+    assert len(where) == len(whole)
+    seen: Counter[tuple[Part, str]] = Counter()
+    for at, part in enumerate(where):
+        for bit in bits(at):
+            changed = bytearray(whole)
+            changed[at] ^= 1 << bit
+            said = verdict(bytes(changed), by)
+            # An amount above all the money there is makes no transaction: that is no verdict.
+            good = said != "valid" if part.held else said in {"valid", "no transaction"}
+            assert good, f"byte {at} bit {bit}, {part}: {said}"
+            seen[part, said] += 1
+    return seen
