@@ -3,7 +3,8 @@
 Only the fields below are taken (threat S28), in the one canonical order; what is parsed and
 serialized again gives the same bytes. Left out on purpose: final scriptSigs, which would change the
 txid after the digest was fixed; ECDSA's partial signatures and their scripts; sighash types, which
-every kind of input implies here; trees of outputs; proprietary and unknown fields; version 2.
+every kind of input implies here; trees of outputs; proprietary and unknown fields; version 2,
+which `grail.bitcoin.psbt_v2` turns into this one.
 """
 
 from __future__ import annotations
@@ -125,7 +126,7 @@ class PsbtInput:
             pairs.append((0x17, b"", bytes(self.tap_internal_key)))
         if self.tap_merkle_root is not None:
             pairs.append((0x18, b"", self.tap_merkle_root))
-        return _write_map(pairs)
+        return write_map(pairs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +157,7 @@ class PsbtOutput:
         if self.tap_internal_key is not None:
             pairs.append((0x05, b"", bytes(self.tap_internal_key)))
         pairs += [(0x07, bytes(d.key), d.origin) for d in self.tap_derivations]
-        return _write_map(pairs)
+        return write_map(pairs)
 
 
 def _read_output(raw: bytes) -> TxOut:
@@ -174,7 +175,8 @@ def _read_stack(raw: bytes) -> tuple[bytes, ...]:
     return stack
 
 
-def _write_map(pairs: Sequence[Pair]) -> bytes:
+def write_map(pairs: Sequence[Pair]) -> bytes:
+    """The bytes of a map, keys rising, with its separator."""
     keyed = sorted((bytes([kind]) + data, value) for kind, data, value in pairs)
     return b"".join(cs(key) + cs(value) for key, value in keyed) + b"\x00"
 
@@ -226,7 +228,7 @@ class Psbt:
 
     def serialize(self) -> bytes:
         """The canonical bytes: keys rising."""
-        fields = _write_map([(0x00, b"", self.tx.serialize_unsigned())])
+        fields = write_map([(0x00, b"", self.tx.serialize_unsigned())])
         inputs = b"".join(known.write() for known in self.inputs)
         return MAGIC + fields + inputs + b"".join(known.write() for known in self.outputs)
 

@@ -10,6 +10,7 @@ from btclib_wallet.psbt import Psbt as BtclibPsbt
 from hypothesis import given
 from hypothesis import strategies as st
 from kernel import verify_spend
+from sample_psbt import PAIRS, funded, previous
 
 from grail.bitcoin import taproot
 from grail.bitcoin.psbt import (
@@ -24,7 +25,6 @@ from grail.bitcoin.psbt import (
 from grail.bitcoin.taproot import TapScript
 from grail.bitcoin.tx import Tx, TxIn, sign_key_path
 from grail.codec import cs
-from grail.crypto.schnorr import KeyPair
 from grail.errors import (
     DecodeError,
     Incorrect,
@@ -36,34 +36,9 @@ from grail.errors import (
 )
 from grail.types import OutPoint, Txid, TxOut
 
-PAIRS = [KeyPair(bytes([i]) * 32) for i in range(1, 5)]
-
 
 def not_allowed(where, field):
     return DecodeError, rf"{where}: field {field:#04x} is not allowed"
-
-
-def previous(*outs):
-    return Tx(2, (TxIn(OutPoint(Txid(bytes(32)), 0)),), outs)
-
-
-def funded(count=2):
-    """A PSBT whose inputs all spend key-path outputs of ours, each with its previous transaction."""
-    outputs = [taproot.output(pair.public) for pair in PAIRS[:count]]
-    parents = [
-        previous(TxOut(5, b"\x51"), TxOut(1000 + i, out.script_pubkey))
-        for i, out in enumerate(outputs)
-    ]
-    tx = Tx(2, tuple(TxIn(parent.outpoint(1)) for parent in parents), (TxOut(900, b"\x6a"),))
-    psbt = Psbt.of(tx)
-    for index, parent in enumerate(parents):
-        psbt = psbt.with_input(
-            index,
-            non_witness_utxo=parent,
-            witness_utxo=parent.outputs[1],
-            tap_internal_key=PAIRS[index].public,
-        )
-    return psbt
 
 
 def test_create_sign_finalize_extract():
