@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -15,10 +16,17 @@ from .defence import ROOT, Patch
 
 CACHE = ROOT / ".cache" / "defences"
 SOURCES = ("sdk", "enclave", "devnet", "tests", "benchmarks")
-LIBRARY = "sdk/grail/_native.abi3.so"
 _LEFT_OUT = shutil.ignore_patterns(
     ".git", ".venv", ".tools", ".cache", ".hypothesis", ".*_cache", "target", "build", "dist"
 )
+
+
+def _library() -> Path:
+    """Where the compiled crate lies in the tree: its name tells how it was built."""
+    found = importlib.util.find_spec("grail._native")
+    assert found is not None
+    assert found.origin is not None
+    return Path(found.origin).relative_to(ROOT)
 
 
 class Unbuildable(Exception):
@@ -37,7 +45,8 @@ class Scratch:
         beside = ROOT.parent / "shared"
         if beside.is_dir():
             (folder / "shared").symlink_to(beside)
-        self._library = (self.tree / LIBRARY).read_bytes()
+        self._library = self.tree / _library()
+        self._compiled = self._library.read_bytes()
 
     @property
     def environment(self) -> dict[str, str]:
@@ -74,7 +83,7 @@ class Scratch:
                 path.write_bytes(raw)
                 os.utime(path, ns=(stat.st_mtime_ns, stat.st_mtime_ns))
             if native:
-                (self.tree / LIBRARY).write_bytes(self._library)
+                self._library.write_bytes(self._compiled)
 
     def _build(self) -> None:
         """Build the patched crate; all workers share one folder, so that little is built anew."""
@@ -99,9 +108,8 @@ class Scratch:
             if done.returncode:
                 raise Unbuildable(done.stderr[-2_000:])
             # Another inode: the old library may still be mapped by a process of this worker.
-            target = self.tree / LIBRARY
-            target.unlink()
-            shutil.copyfile(CACHE / "target" / "release" / "lib_native.so", target)
+            self._library.unlink()
+            shutil.copyfile(CACHE / "target" / "release" / "lib_native.so", self._library)
 
     @staticmethod
     def _mirror(source: Path, target: Path) -> None:
