@@ -22,6 +22,7 @@ from grail.bitcoin.node import VERIFY_REJECTED
 from grail.charms.app import App, Contract
 from grail.charms.descriptor import Bundle
 from grail.charms.history import HistoryKind
+from grail.connection.charms_view import CharmsView
 from grail.connection.fate import LOST, Fate
 from grail.connection.labels import Labels
 from grail.connection.receipt import Receipt, Receipts, txid_of
@@ -189,7 +190,7 @@ class Connection:
             return Contract.from_text(which)
         return self.labels.find(which, "pool").contract
 
-    def spell(self, txid: Txid | str) -> SpellView:
+    def spell(self, txid: Txid | str) -> SpellView | CharmsView:
         """What a transaction does to charms, and whether the rules hold."""
         return self.portal.call(spell_view, self.session, self.labels, txid_of(txid))
 

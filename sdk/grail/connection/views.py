@@ -13,6 +13,8 @@ from grail.charms import spell as spells
 from grail.charms.app import App, Contract, Data
 from grail.charms.history import Judged
 from grail.charms.spell import Spell
+from grail.charms.upstream import keys
+from grail.connection.charms_view import CharmsView, charms_view, is_of_charms
 from grail.connection.display import Cell, Shown
 from grail.connection.labels import Labels
 from grail.connection.session import Session
@@ -154,8 +156,11 @@ def read_spell(tx: Tx, verdict: Judged | None = None, labels: Labels | None = No
     return SpellView(tx.txid, found, _said(found, verdict), shown)
 
 
-async def spell_view(session: Session, labels: Labels, txid: Txid) -> SpellView:
-    """The spell of a transaction that the node knows. Raises `InvalidInput`, `NodeError`."""
+async def spell_view(session: Session, labels: Labels, txid: Txid) -> SpellView | CharmsView:
+    """The spell of a transaction that the node knows: ours, or one of Charms itself.
+
+    Raises `InvalidInput`, `NodeError`.
+    """
     await session.refresh()
     try:
         tx = await session.ledger.transaction(txid)
@@ -165,6 +170,8 @@ async def spell_view(session: Session, labels: Labels, txid: Txid) -> SpellView:
         raise InvalidInput(
             f"no transaction {txid} is on this network", hint="is it of another network?"
         ) from exc
+    if is_of_charms(tx):
+        return charms_view(tx, keys.read(keys.folders()))
     return read_spell(tx, session.ledger.verdict(txid), labels)
 
 
