@@ -123,6 +123,13 @@ DEFENCES: tuple[Defence, ...] = (
         ),
     ),
     Defence(
+        "S28",
+        "sdk/grail/bitcoin/psbt_v2.py",
+        "        elif field != path or not path:",
+        "        elif False:",
+        ("grail/bitcoin/test_psbt_v2.py::test_S28_hostile_psbts_of_version_2",),
+    ),
+    Defence(
         "S29",
         "sdk/native/src/bitcoin/transaction.rs",
         "    if read != raw.len() {",

@@ -163,6 +163,13 @@ DEFENCES: tuple[Defence, ...] = (
         ),
     ),
     Defence(
+        "Z11",
+        "sdk/native/src/zk/zkey.rs",
+        "    if !point.is_on_curve() {",
+        "    if false && !point.is_on_curve() {",
+        ("grail/zk/test_zkey.py::test_Z11_points_off_their_curves",),
+    ),
+    Defence(
         "Z12",
         "sdk/native/src/zk/points.rs",
         "    if key.gamma_abc_g1.len().checked_sub(1) != Some(publics) {",
@@ -265,6 +272,13 @@ DEFENCES: tuple[Defence, ...] = (
         "    if count != held as u64 || raw.left() != held * G1_SIZE {",
         "    if false && (count != held as u64 || raw.left() != held * G1_SIZE) {",
         ("grail/zk/test_groth16.py::test_Z22_a_lying_count_of_ic",),
+    ),
+    Defence(
+        "Z22",
+        "sdk/native/src/zk/zkey.rs",
+        "        if wires > MAX_WIRES || domain > 2 * MAX_CONSTRAINTS {",
+        "        if false && (wires > MAX_WIRES || domain > 2 * MAX_CONSTRAINTS) {",
+        ("grail/zk/test_zkey.py::test_Z22_zkeys_that_lie",),
     ),
     Defence(
         "Z23",
