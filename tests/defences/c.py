@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from .defence import Defence, Patch
 
+UPSTREAM = "grail/charms/upstream"
+VERBS = "grail/commands/test_spell_verbs.py"
+
 DEFENCES: tuple[Defence, ...] = (
     Defence(
         "C1",
@@ -42,6 +45,65 @@ DEFENCES: tuple[Defence, ...] = (
         "    if magic is not None and magic != MAGIC:\n",
         "    if False:\n",
         ("grail/charms/test_spell.py::test_C4_proof_of_another_format",),
+    ),
+    Defence(
+        "C4",
+        "sdk/grail/charms/upstream/proof.py",
+        "    if enchanted.spell.mock:\n",
+        "    if False:\n",
+        (f"{UPSTREAM}/test_proof_rules.py::test_C4_a_mock_spell_is_refused_whatever_its_proof",),
+    ),
+    Defence(
+        "C4",
+        "sdk/grail/charms/upstream/proof.py",
+        "    if key is None or hashlib.sha256(key).digest() != row.key.digest:\n",
+        "    if key is None:\n",
+        (f"{UPSTREAM}/test_proof_rules.py::test_C4_a_mock_spell_is_refused_whatever_its_proof",),
+    ),
+    Defence(
+        "C5",
+        "sdk/grail/charms/upstream/versions.py",
+        "    if last is not None and height > last:\n",
+        "    if False:\n",
+        (f"{UPSTREAM}/test_proof_rules.py::test_C5_a_retired_version_has_a_last_height[v12]",),
+    ),
+    Defence(
+        "C5",
+        "sdk/grail/commands/spell.py",
+        "        versions.check_age(number, height)\n",
+        "        pass\n",
+        (f"{VERBS}::test_C5_a_retired_version_ends_with_1_above_its_height",),
+    ),
+    *(
+        Defence(
+            "C6",
+            "sdk/grail/charms/upstream/proof.py",
+            f"    if {guard}:\n",
+            "    if False:\n",
+            (f"{UPSTREAM}/{test}",),
+        )
+        for guard, test in (
+            (
+                "len(proof) != size",
+                "test_proof_rules.py::test_C6_fields_in_front_of_the_points[length, one more]",
+            ),
+            (
+                "proof[:_PREFIX] != row.key.prefix",
+                "test_proof_rules.py::test_C6_fields_in_front_of_the_points[key]",
+            ),
+            (
+                "any(exit_code)",
+                "test_proof_rules.py::test_C6_fields_in_front_of_the_points[exit code]",
+            ),
+            (
+                "vk_root != row.key.vk_root",
+                "test_proof_rules.py::test_C6_fields_in_front_of_the_points[vk root]",
+            ),
+            (
+                'int.from_bytes(nonce, "big") >= native.R',
+                "test_known_differences.py::test_payload_that_upstream_passes_over[a nonce above r]",
+            ),
+        )
     ),
     Defence(
         "C7",
