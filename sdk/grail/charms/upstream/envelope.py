@@ -16,6 +16,9 @@ from grail.errors import SpellIncorrect, Truncated
 
 WORD = b"spell"
 
+MAX_PAYLOAD = 100_000
+"""Bytes: what nodes relay in an OP_RETURN; upstream's own spells take some 1,000."""
+
 _IF, _ENDIF = 0x63, 0x68
 _ANNEX = 0x50
 _CONTROL_BLOCK = 33
@@ -42,7 +45,7 @@ def find(tx: Tx) -> Envelope | None:
     """The spell's envelope, None when the transaction has none.
 
     Raises `SpellIncorrect` with rule TwoSpells, or EnvelopeInvalid for an OP_RETURN that says
-    "spell" and is not of that form: a witness is not looked at then.
+    "spell" and is not of that form (a witness is not looked at then), and for too large a payload.
     """
     said = [i for i, output in enumerate(tx.outputs) if _says_spell(output.script)]
     if len(said) > 1:
@@ -53,10 +56,21 @@ def find(tx: Tx) -> Envelope | None:
             expected="one",
         )
     if said:
-        return Envelope(Place.OP_RETURN, said[0], _pushed(tx.outputs[said[0]].script))
+        return _bounded(Place.OP_RETURN, said[0], _pushed(tx.outputs[said[0]].script))
     last = len(tx.inputs) - 1
     payload = _in_witness(tx.inputs[last].witness)
-    return None if payload is None else Envelope(Place.WITNESS, last, payload)
+    return None if payload is None else _bounded(Place.WITNESS, last, payload)
+
+
+def _bounded(place: Place, index: int, payload: bytes) -> Envelope:
+    if len(payload) > MAX_PAYLOAD:
+        raise SpellIncorrect(
+            "EnvelopeInvalid",
+            "payload too large",
+            got=f"{len(payload)} bytes",
+            expected=f"at most {MAX_PAYLOAD}",
+        )
+    return Envelope(place, index, payload)
 
 
 def _says_spell(script_pubkey: bytes) -> bool:

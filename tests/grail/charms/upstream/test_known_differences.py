@@ -103,6 +103,7 @@ PAYLOADS: dict[str, tuple[Callable[[Enchanted], bytes], str]] = {
         "SpellInvalid",
     ),
     "nested past 128": (fields(unknown=deep(200)), "SpellInvalid"),
+    "more than 100,000 bytes": (fields(unknown=bytes(100_000)), "EnvelopeInvalid"),
     "a nonce above r": (header(68, above_r), "ProofHeader"),
     "version 0": (fields(version=0), "VersionUnknown"),
 }
