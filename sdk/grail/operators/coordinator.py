@@ -9,7 +9,7 @@ may be voted for, or which other one has to be finished first. That one is then 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from grail.errors import QuorumNotReached, Refused, SignatureInvalid
@@ -24,7 +24,7 @@ from grail.operators.certificates import (
 )
 from grail.operators.frames import Reply
 from grail.operators.messages import Family, Message, Open, Promise, Scope, Standing, Vote
-from grail.operators.report import VOID
+from grail.operators.report import VOID, Report
 
 M = TypeVar("M", bound=Message)
 
@@ -77,6 +77,8 @@ class Coordinator:
     read: Callable[[bytes], Proposal]
     passed_on: Callable[[Decision, Proposal], Awaitable[None]]
     _bodies: dict[Family, Proposal] = field(init=False, default_factory=dict, repr=False)
+    _own: Family = field(init=False, default=Family(b""), repr=False)
+    _apart: Report = field(init=False, default_factory=Report, repr=False)
 
     @property
     def _scope(self) -> Scope:
@@ -94,6 +96,7 @@ class Coordinator:
         when too few operators answer or agree.
         """
         self._bodies[proposal.family] = proposal
+        self._own = proposal.family
         try:
             return await self._decide(proposal)
         except QuorumNotReached as exc:
@@ -224,7 +227,7 @@ class Coordinator:
             return True
 
         frame = frames.open_frame(number, target.body)
-        await self.operators.ask(
+        await self._about(target.family).ask(
             "opened", frame, heard, (opener,), seconds=self.operators.limits.opener
         )
         # A silent opener says nothing about how many others are there: the next round will tell.
@@ -265,10 +268,12 @@ class Coordinator:
             return len(_counted(promises)) + unheard < self._quorum
 
         frame = frames.promise_frame(opened, target.body)
-        await self.operators.ask("promised", frame, heard, hopeless=hopeless, patient=waiting)
+        await self._about(target.family).ask(
+            "promised", frame, heard, hopeless=hopeless, patient=waiting
+        )
         if lagging and waiting() and not ended:
             shown = frames.promise_frame(opened, target.body, list(promises.values()))
-            await self.operators.ask("promised", shown, heard, tuple(lagging))
+            await self._about(target.family).ask("promised", shown, heard, tuple(lagging))
         if ended:
             return ended[0]
         alive = len(promises.keys() | refused)
@@ -312,7 +317,7 @@ class Coordinator:
             return len(_counted(votes)) + unheard < self._quorum
 
         frame = frames.ballot_frame(promises, target.body)
-        await self.operators.ask("voted", frame, heard, hopeless=hopeless)
+        await self._about(target.family).ask("voted", frame, heard, hopeless=hopeless)
         if ended:
             return ended[0]
         counted = self._certified("voted", votes)
@@ -383,7 +388,8 @@ class Coordinator:
                     self._body(Standing.from_fields(reply.body))
                 return wanted in self._bodies
 
-            await self.operators.ask("told", frames.body_frame(wanted), heard, operators=operators)
+            frame = frames.body_frame(wanted)
+            await self._about(wanted).ask("told", frame, heard, operators=operators)
         return self._bodies.get(wanted)
 
     # which messages make a certificate
@@ -406,6 +412,16 @@ class Coordinator:
         return list(counted.values())
 
     # asking, and judging what comes back
+
+    def _about(self, family: Family) -> Operators:
+        """The operators, to be asked about a transaction.
+
+        What they answer about another's, which has to be finished first, is no answer about ours:
+        it goes into a report of its own.
+        """
+        if family == self._own:
+            return self.operators
+        return replace(self.operators, report=self._apart)
 
     def _mine(
         self, operator: int, message: Open | Promise | Vote, number: int, of: Proposal
