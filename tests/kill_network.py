@@ -60,11 +60,14 @@ class Client:
         """Tell it what to do."""
         self._say(json.dumps({**job.to_json(), "trace": trace}))
 
-    def until(self, step: str) -> None:
-        """Let it run up to a step, where it stands."""
+    def until(self, step: str) -> str:
+        """Let it run up to a step, where it stands; or a clean refusal that came before it."""
         while (told := self._told()).get("step") != step:
+            if told.get("refused") == "QuorumNotReached":
+                return str(told["text"])
             assert "step" in told, f"ended before {step!r}: {told}"
             self._say("go")
+        return ""
 
     def go_on(self) -> dict[str, Any]:
         """Let it go on from where it stands to its end: what came of it."""
@@ -227,10 +230,18 @@ class Sixteen:
     def strike(self, operation: str, step: str, victim: str) -> None:
         """Do an operation up to a step, kill, go on to its end, and look whether all is there."""
         job, self.last = self.job(operation), operation
-        self.client.begin(job)
-        self.client.until(step)
+        self._reach(job, step)
         getattr(self, f"_{victim}")(job)
         self.market.check(job)
+
+    def _reach(self, job: Job, step: str) -> None:
+        """Up to a step. With four down all others are needed, and one may be busy for too long."""
+        for _ in range(TRIES):
+            self.client.begin(job)
+            if not (told := self.client.until(step)):
+                return
+            self.refused["QuorumNotReached"] += 1
+        raise AssertionError(f"{step!r} not reached in {TRIES} tries: {told}")
 
     def settle(self) -> None:
         """Whatever was struck last, the next user is served."""
@@ -307,7 +318,7 @@ class Managed:
             job = market.job(operation, "alice")
             client = Client(file)
             client.begin(job)
-            client.until(step)
+            assert not (told := client.until(step)), told
             processes = ProcessBackend.attach(self.folder).processes()
         finally:
             manager.kill()
