@@ -43,6 +43,12 @@ class Tagged:
     value: Item
 
 
+class Unsized(tuple[Any, ...]):
+    """An array that was written without its length; upstream takes it in some places only."""
+
+    __slots__ = ()
+
+
 Item = None | bool | int | float | bytes | str | tuple[Any, ...] | Pairs | Tagged
 """A CBOR value; an array is a tuple."""
 
@@ -77,7 +83,7 @@ def _read(raw: Reader, first: int, depth: int) -> Item | _End:
             found.append(item)  # type: ignore[arg-type]  # the end is no item
         if major == MAP and len(found) % 2:
             raise DecodeError("spell: a map ends behind a key")
-        return _pairs(found) if major == MAP else tuple(found)
+        return _pairs(found) if major == MAP else Unsized(found)
     if major == UINT:
         return length
     if major in (BYTES, TEXT):

@@ -12,7 +12,7 @@ from typing import NoReturn, TypeVar
 
 from grail.charms.app import App
 from grail.charms.upstream import item
-from grail.charms.upstream.item import Item, Pairs, untagged
+from grail.charms.upstream.item import Item, Pairs, Unsized, untagged
 from grail.codec import Reader
 from grail.errors import DecodeError, InvalidInput, SpellIncorrect
 from grail.types import OutPoint
@@ -157,7 +157,10 @@ def _public_inputs(found: Item) -> dict[App, Item]:
     apps: dict[App, Item] = {}
     previous: tuple[str, bytes, bytes] | None = None
     for key, value in _pairs(found, "app_public_inputs"):
-        match untagged(key):
+        named = untagged(key)
+        if isinstance(named, Unsized):  # upstream's reader leaves its end behind
+            invalid("app: an array without its length")
+        match named:
             case (tag, identity, vk) if isinstance(tag := untagged(tag), str):
                 app = App(tag, _bytes(identity, "app", CONTRACT), _bytes(vk, "app", CONTRACT))
             case _:

@@ -179,6 +179,15 @@ def test_another_form_of_the_same_is_taken_and_named(
     assert not real.enchanted(again.serialize()).canonical
 
 
+def test_an_app_without_its_length_is_refused_by_both(found: Enchanted, known: Keys) -> None:
+    """Upstream's reader stops at the third part and trips over the end; found by the oracle."""
+    app = found.spell.apps[-1]
+    whole = item.write((app.tag, tuple(app.identity), tuple(app.vk)))
+    assert found.envelope.payload.count(whole) == 1
+    payload = found.envelope.payload.replace(whole, b"\x9f" + whole[1:] + b"\xff")
+    assert real.of_tx(real.changed(found, payload), known) == "SpellInvalid"
+
+
 def test_unknown_fields_are_passed_over(found: Enchanted, known: Keys) -> None:
     payload = fields(later="unknown")(found)
     assert real.of_tx(real.changed(found, payload), known) == "valid"
