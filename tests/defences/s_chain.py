@@ -156,6 +156,20 @@ DEFENCES: tuple[Defence, ...] = (
         ("grail/operators/test_client.py::test_S16_votes_that_nobody_can_show_stop_nobody",),
     ),
     Defence(
+        "S16",
+        "sdk/grail/operators/coordinator.py",
+        "            self._dead.add(winner.family)\n            return\n",
+        "            return\n",
+        ("grail/operators/test_client.py::test_S16_hosts_that_hide_a_block_keep_no_outpoint",),
+    ),
+    Defence(
+        "S16",
+        "sdk/grail/operators/coordinator.py",
+        "            self._dead.add(target.family)\n",
+        "            pass\n",
+        ("grail/operators/test_client.py::test_S16_hosts_that_hide_a_block_keep_no_outpoint",),
+    ),
+    Defence(
         "S18",
         "enclave/grail_enclave/signer.py",
         "        if answered is not None:\n",

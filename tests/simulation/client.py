@@ -119,13 +119,14 @@ class Client:
         self.monitor.decision(decision, other)
         operators = self._operators()
         while other.body and not self.monitor.served(other.family):
+            apart = replace(operators, report=Report())
             try:
-                apart = replace(operators, report=Report())
                 await self._finish(apart, job_of(other.body), decision)
             except GrailError as exc:
+                apart.require_unspent()
                 rule = exc.rule if isinstance(exc, QuorumNotReached | Refused) else ""
-                if rule in {"InputSpent", "FeeOutOfRange"}:
-                    return  # a block holds a conflict, or a raise of it was signed
+                if rule == "FeeOutOfRange":
+                    return  # a raise of it was signed
                 await operators.pause(5)
 
     async def _rebuilt(self) -> None:

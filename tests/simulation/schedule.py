@@ -30,10 +30,17 @@ RESTART, CLONE, PARTITION, BLOCK, CONFLICT, REORG = (
     "conflict",
     "reorg",
 )
-DEAD, SLOW, CORRUPT, TWO_FACED, BOASTING = "dead", "slow", "corrupt", "two-faced", "boasting"
+DEAD, SLOW, CORRUPT, TWO_FACED, BOASTING, HIDING = (
+    "dead",
+    "slow",
+    "corrupt",
+    "two-faced",
+    "boasting",
+    "hiding",
+)
 """What an operator may be all the time. A corrupt one's replies have a bit flipped; a two-faced one
 votes for everybody at once and takes part in no ballot; a boasting one names epochs and headers that
-are not."""
+are not; a hiding one's host never shows its enclave what a block spends."""
 
 SCENES = (
     ("A1", "A2"),
@@ -176,7 +183,7 @@ def _asks(chance: Random) -> tuple[Ask, ...]:
 
 def _sick(chance: Random) -> dict[int, str]:
     count = chance.choice((0, 0, 1, 2, 3, 4))
-    kinds = (DEAD, DEAD, SLOW, CORRUPT, TWO_FACED, BOASTING)
+    kinds = (DEAD, DEAD, SLOW, CORRUPT, TWO_FACED, BOASTING, HIDING)
     return {operator: chance.choice(kinds) for operator in chance.sample(range(N), count)}
 
 

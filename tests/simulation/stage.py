@@ -23,7 +23,7 @@ from grail.operators.asking import Operators
 from grail.operators.certificates import check_decision
 from grail.operators.client import gather_signatures
 from grail.operators.frames import Frame, Reply, read_sign
-from grail.operators.messages import Family, Scope
+from grail.operators.messages import Family, Scope, Standing
 from grail.operators.recovery import recover
 from grail.types import Txid
 from simulation import schedule as kinds
@@ -95,6 +95,7 @@ class Play:
     async def _acts(self) -> None:
         first = [self._client(n, ask) for n, ask in enumerate(self.schedule.asks)]
         await self._all([*(c.run for c in first), self._weather], "storm")
+        self._stop_clones()
         await self._all([partial(self._left, txid) for txid in self._unfinished()], "calm")
         fresh = [self._client(100 + n, kinds.Ask(name)) for n, name in enumerate(self._fresh())]
         await self._all([c.run for c in fresh], "calm")
@@ -123,6 +124,16 @@ class Play:
                 for txid in set(self._unfinished()) - looked_after:
                     looked_after.add(txid)
                     group.start_soon(self._left, txid)
+
+    def _stop_clones(self) -> None:
+        """After the storm a quorum of hosts is well: each of those hands frames to one instance.
+
+        A host that asks either of two by chance counts with the sick as long as it does.
+        """
+        cloned = [s for s in self.stations if not s.sick and sum(i.up for i in s.instances) > 1]
+        for station in cloned[kinds.MOST_SICK - len(self.schedule.sick) :]:
+            for instance in station.instances[:-1]:
+                instance.up = False
 
     def _client(self, number: int, ask: kinds.Ask) -> Client:
         schedule, name = self.schedule, f"user {number}"
@@ -223,13 +234,16 @@ class Play:
         async def own(frame: Frame) -> Reply:
             return Reply.parse(station.ask(instance, frame))
 
+        async def restored(told: Standing) -> None:
+            station.restored(instance, told.body)
+
         name = f"host {station.operator}/{instance.number}"
         network, chance = Network(self.stations, self.schedule, name), Random(name)
         self.recovering.add(station.operator)
         while instance is station.newest and instance.up:
             operators = Operators(self.scope, network, HOST, chance=chance)
             try:
-                await recover(own, operators, station.operator)
+                await recover(own, operators, station.operator, restored)
             except GrailError as exc:
                 rule = exc.rule if isinstance(exc, Refused | QuorumNotReached) else "Unavailable"
                 self.monitor.counts[f"recovery: {rule}"] += 1

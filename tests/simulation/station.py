@@ -29,7 +29,7 @@ from grail_host.conflicts import Watched, read_watched
 from simulation.ground import Ground
 from simulation.market import market
 from simulation.monitor import Monitor
-from simulation.schedule import BOASTING, DEAD, TWO_FACED
+from simulation.schedule import BOASTING, DEAD, HIDING, TWO_FACED
 
 SIGNING = (frames.VOTE, frames.OPEN, frames.PROMISE, frames.BALLOT, frames.SIGN)
 """Frames that carry a signing request."""
@@ -203,6 +203,11 @@ class Station:
         self.monitor.replied(self, instance, frame, raw, unchanged=instance.state == before)
         return raw
 
+    def restored(self, instance: Instance, body: bytes) -> None:
+        """Look out for what an instance took back: a block may hold a conflict with it already."""
+        self.watched[read(body).family] = body
+        self.look(instance, body)
+
     def _request(self, frame: Frame) -> bytes | None:
         try:
             body = request_of(frame)
@@ -230,7 +235,7 @@ class Station:
             bodies: Sequence[bytes] = list(self.watched.values())
         else:
             bodies = [body] if body is not None else []
-        for each in bodies:
+        for each in bodies if self.sick != HIDING else ():
             self._show(instance, chain, watched_of(each))
 
     def _show(self, instance: Instance, chain: MadeChain, watched: Watched) -> None:

@@ -145,15 +145,18 @@ async def pass_on(
     other: Proposal,
     publish: Publish | None,
 ) -> None:
-    """Hand another's decision to all; publish its transaction when it can be finished (S17)."""
+    """Hand another's decision to all; publish its transaction when it can be finished (S17).
+
+    Raises `Refused` InputSpent when it never can: a block holds a spend of its inputs.
+    """
+    # Its answers are no answers to our own request: they go into a report of their own.
+    apart = replace(operators, report=Report())
     try:
         job = SigningJob.read(network, other.body)
-        # Its answers are no answers to our own request: they go into a report of their own.
-        apart = replace(operators, report=Report())
         signatures = await gather_signatures(apart, job, decision)
         if publish is not None and job.leaves:
             await publish(job.finalised(signatures))
     except GrailError:
         # Ours is refused whether or not the other one comes through: its owner and the operators'
         # hosts finish it too.
-        return
+        apart.require_unspent()

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from grail.errors import QuorumNotReached, Refused, SignatureInvalid
 from grail.operators import frames
-from grail.operators.asking import Operators
+from grail.operators.asking import SPENT, Operators
 from grail.operators.certificates import (
     Decision,
     Proposal,
@@ -27,9 +27,6 @@ from grail.operators.messages import Family, Message, Open, Promise, Scope, Stan
 from grail.operators.report import VOID, Report
 
 M = TypeVar("M", bound=Message)
-
-SPENT = "build the transaction again on outputs that are unspent"
-"""What to do when a block holds a spend of an input."""
 
 LONELY = 3
 """Rounds in a row that too few answered before a coordinator gives up."""
@@ -70,7 +67,9 @@ class Coordinator:
 
     `read` computes the proposal of a signing request from its bytes, so nobody's word is taken for
     it; it raises `InvalidInput`. `passed_on` is called with each decision for another transaction
-    that was found or made on the way.
+    that was found or made on the way; it raises `Refused` InputSpent when so many operators saw a
+    spend of its inputs in a block that no quorum can sign it. Who still holds on to such a one, as
+    an enclave must whose host hides that block, is left out.
     """
 
     operators: Operators
@@ -78,7 +77,8 @@ class Coordinator:
     passed_on: Callable[[Decision, Proposal], Awaitable[None]]
     _bodies: dict[Family, Proposal] = field(init=False, default_factory=dict, repr=False)
     _own: Family = field(init=False, default=Family(b""), repr=False)
-    _apart: Report = field(init=False, default_factory=Report, repr=False)
+    _apart: dict[Family, Report] = field(init=False, default_factory=dict, repr=False)
+    _dead: set[Family] = field(init=False, default_factory=set, repr=False)
 
     @property
     def _scope(self) -> Scope:
@@ -177,7 +177,7 @@ class Coordinator:
                     lonely = 0 if outcome.alive >= self._quorum else lonely + 1
                     if lonely >= LONELY:
                         raise self.operators.report.failure("promised", outcome.alive, self._quorum)
-                    self._require_unspent()
+                    self._notice_spent(target)
                     number, target = max(number, outcome.above), mine
                     if outcome.behind is not None:
                         # Bring those that lag nearer first: half of what they go along with.
@@ -186,14 +186,17 @@ class Coordinator:
             number = self.operators.next_round(number)
         raise self.operators.report.failure("agreed", 0, self._quorum)
 
-    def _require_unspent(self) -> None:
-        """Raise `Refused` InputSpent once so many know of a spend that no quorum is left to agree.
+    def _notice_spent(self, target: Proposal) -> None:
+        """Raise `Refused` InputSpent when ours cannot confirm; another's is in the way no more.
 
         A few may hold a promise still and not have seen the block: the rounds would go on for them.
         """
-        told = self.operators.report.refusing("InputSpent")
-        if told > self._scope.n - self._quorum:
-            raise Refused("InputSpent", f"{told} operators saw a spend in a block", hint=SPENT)
+        try:
+            self._about(target.family).require_unspent()
+        except Refused:
+            if target.family == self._own:
+                raise
+            self._dead.add(target.family)
 
     async def _ballot(
         self, number: int, target: Proposal
@@ -336,7 +339,13 @@ class Coordinator:
 
     async def _finished(self, decision: Decision, winner: Proposal, mine: Proposal) -> None:
         """Pass another's decision on. Raises `Refused` OutpointTaken when ours is dead by it."""
-        await self.passed_on(decision, winner)
+        try:
+            await self.passed_on(decision, winner)
+        except Refused as exc:
+            if exc.rule != "InputSpent":
+                raise
+            self._dead.add(winner.family)
+            return
         shared = sorted(set(winner.outpoints) & set(mine.outpoints))
         if shared:
             raise Refused(
@@ -348,8 +357,8 @@ class Coordinator:
             )
 
     def _taken(self, standing: Standing, target: Proposal) -> _Taken | None:
-        """The decision that a standing carries, verified; None when it carries none."""
-        if not standing.decision:
+        """The decision that a standing carries, verified; None without one that can confirm."""
+        if not standing.decision or standing.family in self._dead:
             return None
         other = self._rival(standing, target)
         try:
@@ -398,7 +407,7 @@ class Coordinator:
         self, promises: Mapping[int, Promise], target: Proposal
     ) -> tuple[int, Family] | None:
         counted = list(_counted(promises).values())
-        return blocker(self._scope.n, self._quorum, counted, target)
+        return blocker(self._scope.n, self._quorum, counted, target, self._dead)
 
     def _agreed(self, messages: Mapping[int, M]) -> bool:
         return len(messages) >= self._quorum and len(_counted(messages)) >= self._quorum
@@ -421,7 +430,7 @@ class Coordinator:
         """
         if family == self._own:
             return self.operators
-        return replace(self.operators, report=self._apart)
+        return replace(self.operators, report=self._apart.setdefault(family, Report()))
 
     def _mine(
         self, operator: int, message: Open | Promise | Vote, number: int, of: Proposal

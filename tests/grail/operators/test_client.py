@@ -8,12 +8,25 @@ from dataclasses import replace
 
 import anyio
 import pytest
-from enclave_world import KEYS, ROSTER, World
+from enclave_world import (
+    ALICE,
+    KEYS,
+    QUORUM,
+    ROSTER,
+    World,
+    ask,
+    ballot,
+    open_round,
+    promise,
+    sign,
+    two_coins,
+    vote,
+)
 from kernel import verify_spend
 from simulator import simulated
 
 from grail.bitcoin.addresses import Roster, quorum_leaf
-from grail.bitcoin.tx import Tx
+from grail.bitcoin.tx import Tx, TxIn
 from grail.crypto.schnorr import KeyPair
 from grail.draft.assembled import Assembled
 from grail.errors import DecodeError, QuorumNotReached, Refused
@@ -25,6 +38,8 @@ from grail.operators.messages import Family, Promise, Refusal, Scope, Vote
 from grail.operators.roster import scope
 from grail.operators.signing_job import SigningJob, read_quorum_leaf
 from grail.operators.transport import Fault, MemoryTransport
+from grail.types import TxOut
+from grail.wallet.account import Account
 from grail_enclave.enclave import Enclave
 
 QUICK = Limits(answer=2, opener=1, straggler=0.2, base=0.01, cap=0.1)
@@ -64,9 +79,9 @@ def peer(enclave: Enclave) -> Callable[[bytes], Awaitable[bytes]]:
     return answer
 
 
-def job(world: World, built: Assembled) -> SigningJob:
+def job(world: World, built: Assembled, *accounts: Account) -> SigningJob:
     leaves = {spend.index: spend.leaf for spend in built.check().quorum_inputs}
-    return SigningJob.read(world.network, world.request(built).serialize(), leaves)
+    return SigningJob.read(world.network, world.request(built, *accounts).serialize(), leaves)
 
 
 @pytest.fixture
@@ -323,6 +338,35 @@ def test_what_most_saw_spent_is_over_though_some_would_go_on(world, deposit, ope
     with suppress(Refused):
         published.append(operators.collect(job(world, mine), publish=publish).tx)
     assert len(published) == 1
+
+
+@pytest.mark.parametrize("held", ["decided", "voted in a round"])
+@pytest.mark.parametrize("hiding", [(3,), (0, 5, 9, 14)])
+def test_S16_hosts_that_hide_a_block_keep_no_outpoint(world, hiding, held):
+    """Their enclaves hold on to what died in it, as they must: the others are enough."""
+    built, vault, units, own = two_coins(world)
+    operators = Operators(world)
+    request = world.request(built, ALICE)
+    if held == "decided":
+        votes = [vote(enclave, request) for enclave in operators.enclaves]
+        for enclave in operators.enclaves:
+            sign(enclave, request, votes[:QUORUM]).unwrap()
+    else:
+        opened = open_round(operators.enclaves[1], 1, request)
+        promises = [promise(enclave, opened, request) for enclave in operators.enclaves]
+        for operator in hiding:
+            ballot(operators.enclaves[operator], promises[:QUORUM], request).unwrap()
+    conflict = Tx(2, (TxIn(own.outpoint, witness=(bytes(64),)),), (TxOut(80_000, ALICE.script),), 0)
+    world.confirm(conflict)
+    world.feed(*operators.enclaves)
+    frame = frames.spent_frame(
+        conflict.serialize(), world.chain.prove(conflict.txid), [built.tx.serialize()]
+    )
+    for operator in set(range(16)) - set(hiding):
+        ask(operators.enclaves[operator], frame.kind, frame.body).unwrap()
+    rival = world.peg_out(vault, units, 60_000)
+    done = operators.collect(job(world, rival, ALICE))
+    verify_spend(done.tx.serialize(), rival.spent_outputs)
 
 
 def test_S17_what_twelve_voted_for_is_finished_by_a_rival_and_published(world, deposit, operators):
