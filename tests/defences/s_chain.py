@@ -164,9 +164,16 @@ DEFENCES: tuple[Defence, ...] = (
     ),
     Defence(
         "S16",
+        "sdk/grail/operators/client.py",
+        '    if told.too_few_left("InputSpent", "OutpointTaken"):\n',
+        '    if told.too_few_left("InputSpent"):\n',
+        ("grail/operators/test_simulator.py::test_S16_what_failed_once_holds_now[I11-205.json]",),
+    ),
+    Defence(
+        "S16",
         "sdk/grail/operators/coordinator.py",
-        "            self._dead.add(target.family)\n",
-        "            pass\n",
+        "        self._dead.add(target.family)\n",
+        "        return\n",
         ("grail/operators/test_client.py::test_S16_hosts_that_hide_a_block_keep_no_outpoint",),
     ),
     Defence(

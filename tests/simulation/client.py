@@ -15,7 +15,7 @@ from grail.bitcoin.tx import Tx
 from grail.errors import GrailError, QuorumNotReached, Refused
 from grail.operators.asking import Limits, Operators
 from grail.operators.certificates import Decision, Proposal
-from grail.operators.client import gather_signatures
+from grail.operators.client import gather_signatures, require_alive
 from grail.operators.coordinator import Coordinator
 from grail.operators.messages import Scope
 from grail.operators.report import Report
@@ -118,16 +118,18 @@ class Client:
         """Finish what was decided for another, as the operators' hosts would (S17)."""
         self.monitor.decision(decision, other)
         operators = self._operators()
-        while other.body and not self.monitor.served(other.family):
+        while other.body:
             apart = replace(operators, report=Report())
             try:
                 await self._finish(apart, job_of(other.body), decision)
             except GrailError as exc:
-                apart.require_unspent()
+                require_alive(apart)
                 rule = exc.rule if isinstance(exc, QuorumNotReached | Refused) else ""
-                if rule == "FeeOutOfRange":
-                    return  # a raise of it was signed
+                if rule == "FeeOutOfRange" or self.monitor.served(other.family):
+                    return  # a raise of it was signed, or somebody else has finished it
                 await operators.pause(5)
+            else:
+                return
 
     async def _rebuilt(self) -> None:
         """Ask for the entry that is built on the winner's outputs, where the book has one."""

@@ -25,9 +25,6 @@ from grail.operators.messages import Scope
 from grail.operators.report import LATE, LIED, REFUSED, RIVAL, SILENT, Report
 from grail.operators.transport import Transport
 
-SPENT = "build the transaction again on outputs that are unspent"
-"""What to do when a block holds a spend of an input."""
-
 Heard = Callable[[int, Reply], bool]
 """Takes an operator's reply; True when no more answers are needed."""
 
@@ -120,11 +117,10 @@ class Operators:
         except (Incorrect, InvalidInput) as exc:
             return LIED, str(exc), False
 
-    def require_unspent(self) -> None:
-        """Raise `Refused` InputSpent once so many saw a spend that no quorum is left to agree."""
-        told = self.report.refusing("InputSpent")
-        if told > self.scope.n - self.scope.quorum:
-            raise Refused("InputSpent", f"{told} operators saw a spend in a block", hint=SPENT)
+    def too_few_left(self, *rules: str) -> bool:
+        """Whether so many operators' last answers refuse by these rules that no quorum is left."""
+        told = sum(self.report.refusing(rule) for rule in rules)
+        return told > self.scope.n - self.scope.quorum
 
     async def pause(self, attempt: int) -> None:
         """Pause before the next try, longer each time, by chance shorter."""

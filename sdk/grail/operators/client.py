@@ -14,7 +14,7 @@ import anyio
 
 from grail.bitcoin.network import Network
 from grail.bitcoin.tx import Tx
-from grail.errors import GrailError
+from grail.errors import GrailError, Refused
 from grail.operators import frames
 from grail.operators.asking import Limits, Operators
 from grail.operators.certificates import Decision, Proposal
@@ -159,4 +159,13 @@ async def pass_on(
     except GrailError:
         # Ours is refused whether or not the other one comes through: its owner and the operators'
         # hosts finish it too.
-        apart.require_unspent()
+        require_alive(apart)
+
+
+def require_alive(told: Operators) -> None:
+    """Raise `Refused` InputSpent when so many will never sign a decided one that no quorum is left.
+
+    They saw a spend in a block, or hold another decision, which came when this one had died.
+    """
+    if told.too_few_left("InputSpent", "OutpointTaken"):
+        raise Refused("InputSpent", "a block held a spend of what the decided one spends")

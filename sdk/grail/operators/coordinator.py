@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from grail.errors import QuorumNotReached, Refused, SignatureInvalid
 from grail.operators import frames
-from grail.operators.asking import SPENT, Operators
+from grail.operators.asking import Operators
 from grail.operators.certificates import (
     Decision,
     Proposal,
@@ -27,6 +27,9 @@ from grail.operators.messages import Family, Message, Open, Promise, Scope, Stan
 from grail.operators.report import VOID, Report
 
 M = TypeVar("M", bound=Message)
+
+SPENT = "build the transaction again on outputs that are unspent"
+"""What to do when a block holds a spend of an input."""
 
 LONELY = 3
 """Rounds in a row that too few answered before a coordinator gives up."""
@@ -191,12 +194,11 @@ class Coordinator:
 
         A few may hold a promise still and not have seen the block: the rounds would go on for them.
         """
-        try:
-            self._about(target.family).require_unspent()
-        except Refused:
-            if target.family == self._own:
-                raise
-            self._dead.add(target.family)
+        if not self._about(target.family).too_few_left("InputSpent"):
+            return
+        if target.family == self._own:
+            raise Refused("InputSpent", "most operators saw a spend in a block", hint=SPENT)
+        self._dead.add(target.family)
 
     async def _ballot(
         self, number: int, target: Proposal

@@ -69,7 +69,8 @@ class Report:
     def refusing(self, rule: str) -> int:
         """How many operators' last answer refuses by this rule."""
         last = self.latest.values()
-        return sum(a.verdict == REFUSED and a.text.startswith(f"{rule}:") for a in last)
+        refused = (a for a in last if a.verdict in {REFUSED, RIVAL})
+        return sum(a.text.partition(":")[0] == rule for a in refused)
 
     @property
     def replies(self) -> dict[str, str]:
