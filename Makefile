@@ -8,7 +8,7 @@ CRATE := --manifest-path sdk/native/Cargo.toml --locked
 CARGO_ENV = PYO3_PYTHON=$(CURDIR)/$(PYTHON) \
     LD_LIBRARY_PATH=$$($(PYTHON) -c 'import sysconfig; print(sysconfig.get_config_var("LIBDIR"))')
 
-.PHONY: help setup demo test check test-unit test-net test-docs test-ext accept threats nightly bench-prover wheel clean
+.PHONY: help setup demo test check test-unit test-net test-docs test-ext accept threats cli-page nightly bench-prover wheel clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -47,6 +47,9 @@ accept: setup  ## one line per promise of each finished piece of work, each comp
 
 threats: setup  ## the threat table with the tests of each row, into docs/threats.md
 	@$(PYTHON) tests/threats.py
+
+cli-page: setup  ## what every verb's --help prints, into docs/cli.md
+	@$(PYTHON) tests/command_line.py
 
 nightly: setup  ## long campaigns
 	$(PYTEST) -q -n 2 -m nightly

@@ -7,6 +7,7 @@ import re
 import traceback
 from pathlib import Path
 
+import command_line
 import pytest
 
 from grail import errors
@@ -54,6 +55,10 @@ def test_page_of_errors_shows_the_tree_of_the_code() -> None:
 def test_page_of_errors_has_the_exit_codes_of_the_command() -> None:
     rows = dict(re.findall(r"^\| (\d+) \| `(\w+)`", (DOCS / "errors.md").read_text(), re.MULTILINE))
     assert rows == {str(code): kind.__name__ for kind, code in EXIT_CODES}
+
+
+def test_page_of_the_command_is_what_it_prints() -> None:
+    assert command_line.PAGE.read_text() == command_line.page(), "make cli-page"
 
 
 def test_hint_is_shown_by_a_traceback() -> None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from grail.commands.opening import example
-from grail.commands.terminal import Json, emit, note, sats
+from grail.commands.terminal import READING, Json, emit, note, sats
 
 if TYPE_CHECKING:
     from grail_devnet.devnet import Devnet
@@ -43,7 +43,7 @@ def register(app: typer.Typer) -> None:
     app.add_typer(devnet, name="devnet")
 
 
-@devnet.command(epilog=example("devnet up"))
+@devnet.command(epilog=example("devnet up", READING))
 def up(
     *,
     name: Annotated[str, typer.Option(metavar="NAME", help="What to call it.")] = "default",
@@ -69,14 +69,14 @@ def up(
         _show(running.status(), as_json=as_json)
 
 
-@devnet.command(epilog=example("devnet status --json"))
+@devnet.command(epilog=example("devnet status --json", READING))
 def status(*, name: Name = None, as_json: Json = False) -> None:
     """Show the node, the operators and their processes."""
     with _attach(name) as running:
         _show(running.status(), as_json=as_json)
 
 
-@devnet.command(epilog=example("devnet logs operator-01 --lines 20"))
+@devnet.command(epilog=example("devnet logs operator-01 --lines 20", READING))
 def logs(
     node: Node,
     *,
@@ -93,7 +93,7 @@ def logs(
     emit({"node": node, "lines": text.splitlines()}, as_json=as_json, text=text)
 
 
-@devnet.command(epilog=example("devnet faucet alice 2000000"))
+@devnet.command(epilog=example("devnet faucet alice 2000000", READING))
 def faucet(
     to: Annotated[
         str, typer.Argument(metavar="TO", help="A wallet's name, or a regtest address (bcrt1...).")
@@ -112,7 +112,7 @@ def faucet(
     emit(value, as_json=as_json, text=text)
 
 
-@devnet.command(epilog=example("devnet mine 6"))
+@devnet.command(epilog=example("devnet mine 6", READING))
 def mine(
     blocks: Annotated[
         int, typer.Argument(min=1, max=10_000, metavar="BLOCKS", help="How many.")
@@ -129,7 +129,7 @@ def mine(
     emit(value, as_json=as_json, text=f"mined {len(mined)}, height {height}")
 
 
-@devnet.command(epilog=example("devnet kill operator-16"))
+@devnet.command(epilog=example("devnet kill operator-16", READING))
 def kill(node: Node, *, name: Name = None, as_json: Json = False) -> None:
     """End an operator without warning. Its key is gone: it cannot come back."""
     with _attach(name) as running:
@@ -137,7 +137,7 @@ def kill(node: Node, *, name: Name = None, as_json: Json = False) -> None:
     emit({"killed": node}, as_json=as_json, text=f"killed {node}")
 
 
-@devnet.command(epilog=example("devnet restart bitcoind"))
+@devnet.command(epilog=example("devnet restart bitcoind", READING))
 def restart(node: Node, *, name: Name = None, as_json: Json = False) -> None:
     """Start a killed node or host (operator-05/host) again. An enclave's key is gone for good."""
     with _attach(name) as running:
@@ -145,13 +145,13 @@ def restart(node: Node, *, name: Name = None, as_json: Json = False) -> None:
     emit({"restarted": node}, as_json=as_json, text=f"restarted {node}")
 
 
-@devnet.command(epilog=example("devnet salvage"))
+@devnet.command(epilog=example("devnet salvage", READING))
 def salvage(
     *,
     name: Annotated[str, typer.Option(metavar="NAME", help="Which devnet.")] = "default",
     as_json: Json = False,
 ) -> None:
-    """Bring back the chain of a network that died, without its operators.
+    """Bring back a dead network's chain, without its operators.
 
     Their keys are gone. Plain coins and tokens move, and deposits are taken back after their delay
     (grail recover). The next `up` of that name clears it all away.
@@ -166,7 +166,7 @@ def salvage(
     emit({"salvaged": name, "height": height}, as_json=as_json, text=text)
 
 
-@devnet.command(epilog=example("devnet pause operator-05"))
+@devnet.command(epilog=example("devnet pause operator-05", READING))
 def pause(node: Node, *, name: Name = None, as_json: Json = False) -> None:
     """Stop an operator where it stands."""
     with _attach(name) as running:
@@ -174,7 +174,7 @@ def pause(node: Node, *, name: Name = None, as_json: Json = False) -> None:
     emit({"paused": node}, as_json=as_json, text=f"paused {node}")
 
 
-@devnet.command(epilog=example("devnet resume operator-05"))
+@devnet.command(epilog=example("devnet resume operator-05", READING))
 def resume(node: Node, *, name: Name = None, as_json: Json = False) -> None:
     """Let a paused or cut operator go on."""
     with _attach(name) as running:
@@ -182,7 +182,7 @@ def resume(node: Node, *, name: Name = None, as_json: Json = False) -> None:
     emit({"resumed": node}, as_json=as_json, text=f"resumed {node}")
 
 
-@devnet.command(epilog=example("devnet cut operator-05"))
+@devnet.command(epilog=example("devnet cut operator-05", READING))
 def cut(node: Node, *, name: Name = None, as_json: Json = False) -> None:
     """Take an operator off the network, while its enclave goes on."""
     with _attach(name) as running:
@@ -190,7 +190,7 @@ def cut(node: Node, *, name: Name = None, as_json: Json = False) -> None:
     emit({"cut": node}, as_json=as_json, text=f"cut {node}")
 
 
-@devnet.command(epilog=example("devnet down"))
+@devnet.command(epilog=example("devnet down", READING))
 def down(*, name: Name = None, as_json: Json = False) -> None:
     """End a network, and whatever one that died has left."""
     from grail.errors import Unavailable

@@ -10,15 +10,17 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import pkgutil
+import sys
 from collections.abc import Callable, Iterator
 from importlib.metadata import entry_points
 from typing import Any
 
 import typer
 from typer.core import TyperGroup
+from typer.exceptions import TyperException
 
 from grail import commands
-from grail.commands.terminal import errors_in_one_line
+from grail.commands.terminal import MEANINGS, STOPPED, errors_in_one_line, exits, note
 
 GROUP = "grail.commands"
 
@@ -27,7 +29,8 @@ UNINSTALLED = ("grail_devnet.cli",)
 
 ORDER = (
     *("devnet", "address", "balance", "pay", "deposit", "peg-in", "transfer", "issue"),
-    *("pool", "swap", "peg-out", "recover", "retry", "spell", "zk"),
+    *("pool", "swap", "peg-out", "recover", "retry", "raise-fee", "fate", "lost"),
+    *("spell", "zk"),
 )
 """The verbs in the order in which somebody new meets them; others come after these."""
 
@@ -48,10 +51,10 @@ def build() -> typer.Typer:
     app = typer.Typer(
         name="grail",
         cls=InOrder,
-        epilog="Begin with: grail devnet up. Then: grail address --wallet alice.",
+        epilog="Begin with: grail devnet up. Then: grail address --wallet alice.\n\n"
+        + exits(MEANINGS),
         help="Build zk-apps on Bitcoin, and run a network of operators on your machine.",
         no_args_is_help=True,
-        add_completion=False,
         pretty_exceptions_enable=False,  # locals of a frame may hold secrets (threat D6)
         rich_markup_mode=None,
     )
@@ -79,4 +82,30 @@ def parts() -> Iterator[Register]:
 def main() -> None:
     """Run the command."""
     with errors_in_one_line():
-        build()(prog_name="grail")
+        try:
+            code = build()(prog_name="grail", standalone_mode=False)
+        except TyperException as exc:
+            code = say_usage(exc)
+    if code == STOPPED:
+        note("grail: stopped")
+    if code:
+        sys.exit(code)
+
+
+def say_usage(exc: TyperException) -> int:
+    """Say in one line what the shell's arguments lack, with an example; returns the exit code."""
+    context = getattr(exc, "ctx", None)
+    said = exc.format_message()
+    if context is None:
+        note(f"grail: {said}")
+    elif said == context.get_help():  # a group without a verb
+        note(said)
+    else:
+        path = context.command_path
+        note(f"grail: {' '.join(said.split())}")
+        example = (context.command.epilog or "").partition("\n")[0]
+        shown = (
+            example.replace("Example: ", "for example ") + "; " if "Example: " in example else ""
+        )
+        note(f"  hint: {shown}all about it: {path} --help")
+    return exc.exit_code

@@ -10,6 +10,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PUBLISHED = ROOT.parent / "shared" / "vectors"
+HELP_SECONDS = 0.3
 sys.path.append(str(ROOT / "benchmarks"))
 
 
@@ -91,8 +92,32 @@ def beside_snarkjs() -> str:
     )
 
 
+def command_line() -> str:
+    """Each verb has an example and exit codes, a page that says what it prints, and quick help."""
+    from command_line import PAGE, all_commands, all_verbs, cpu_seconds, help_of, page
+
+    verbs = all_verbs()
+    with_example = with_codes = 0
+    for name in verbs:
+        shown = help_of(name)
+        with_example += f"\n  Example: {name}" in shown
+        with_codes += "\n  Exit code: 0 done, " in shown
+    assert with_example == with_codes == len(verbs), f"{with_example}, {with_codes}, {len(verbs)}"
+    assert PAGE.read_text() == page(), "docs/cli.md is not what the command prints: make cli-page"
+    times = {name: cpu_seconds(name) for name in all_commands()}
+    slowest = max(times, key=times.__getitem__)
+    said = (
+        f"verbs {len(verbs)}, with an example {with_example}, with exit codes {with_codes}; --help "
+        f"(best of 5, CPU) {times['grail']:.2f} s, slowest of {len(times)} "
+        f"{times[slowest]:.2f} s ({slowest})"
+    )
+    assert times[slowest] < HELP_SECONDS, said
+    return said
+
+
 PROMISES: dict[str, Callable[[], str]] = {
     "vectors": vectors,
     "snarkjs": beside_snarkjs,
+    "command line": command_line,
 }
 """In the order of the issue."""

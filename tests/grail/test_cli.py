@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import subprocess
 import sys
-from typing import Any
 
 import pytest
-import typer
+from command_line import all_commands, all_verbs
 
-from grail.cli import ORDER, build, parts
+from grail.cli import ORDER, main, parts
 from grail.commands.terminal import emit, errors_in_one_line, exit_code, inert, one_line
 from grail.errors import (
     GrailError,
@@ -91,26 +91,15 @@ def test_json_is_json(capsys) -> None:
     assert json.loads(capsys.readouterr().out) == {"sats": 2**63}
 
 
-def all_verbs() -> dict[str, Any]:
-    """Every verb's command by its full name."""
-    verbs = {}
-    todo: list[tuple[str, Any]] = [("grail", typer.main.get_command(build()))]
-    while todo:
-        name, found = todo.pop()
-        inner = getattr(found, "commands", None)
-        if inner is None:
-            verbs[name] = found
-        else:
-            todo += [(f"{name} {key}", value) for key, value in inner.items()]
-    return verbs
-
-
 @pytest.mark.parametrize("name", all_verbs())
 def test_help_ends_with_an_example_that_is_taken(name: str) -> None:
     verb = all_verbs()[name]
     assert verb.epilog.startswith(f"Example: {name}")
-    assert len(verb.epilog) <= 76  # help wraps what is longer than a line of 80
-    words = shlex.split(verb.epilog.removeprefix(f"Example: {name}"))
+    example, between, codes = verb.epilog.split("\n")
+    assert between == ""
+    assert codes.startswith("Exit code: 0 done, 1 failed, 2 wrong input")
+    assert max(len(example), len(codes)) <= 76  # help wraps what is longer than a line of 80
+    words = shlex.split(example.removeprefix(f"Example: {name}"))
     verb.make_context(name, words)  # raises for what does not parse; runs nothing
 
 
@@ -120,6 +109,74 @@ def test_verbs_are_listed_in_the_order_of_the_main_job() -> None:
     places = [shown.index(f"\n  {verb} ") for verb in ORDER]
     assert places == sorted(places)
     assert "..." not in shown.partition("Commands:")[2]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said", "hint"),
+    [
+        (["foo"], "No such command 'foo'.", "all about it: grail --help"),
+        (["pool", "foo"], "No such command 'foo'.", "all about it: grail pool --help"),
+        (
+            ["swap"],
+            "Missing argument 'POOL'.",
+            (
+                "for example grail swap POOL zkBTC 10000 --wallet alice; "
+                "all about it: grail swap --help"
+            ),
+        ),
+    ],
+)
+def test_wrong_arguments_are_one_line_and_what_to_do(arguments, said, hint) -> None:
+    done = run(*arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"grail: {said}\n  hint: {hint}\n"
+
+
+def test_a_group_without_a_verb_shows_its_help() -> None:
+    done = run("pool")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("Usage: grail pool ")
+
+
+@pytest.mark.parametrize("name", all_verbs())
+def test_example_ends_with_an_exit_code_of_its_help(name: str, tmp_path, monkeypatch) -> None:
+    """Each verb's own example, where no network runs and no file is there."""
+    example, _, codes = all_verbs()[name].epilog.split("\n")
+    if name in ("grail devnet up", "grail devnet salvage"):
+        pytest.skip("it starts processes: tests/devnet runs it")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    words = shlex.split(example.removeprefix("Example: grail "))
+    monkeypatch.setattr(sys, "argv", ["grail", *words])
+    with pytest.raises(SystemExit) as caught:
+        main()
+    assert f" {caught.value.code} " in codes
+    assert caught.value.code == (2 if name.split()[1] in ("zk", "spell") else 4)
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_of_a_shell_names_the_command(shell: str) -> None:
+    done = run(_GRAIL_COMPLETE=f"source_{shell}")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"_GRAIL_COMPLETE=complete_{shell}" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("shell", "typed"),
+    [
+        ("bash", {"COMP_WORDS": "grail peg", "COMP_CWORD": "1"}),
+        ("zsh", {"_TYPER_COMPLETE_ARGS": "grail peg"}),
+        (
+            "fish",
+            {"_TYPER_COMPLETE_ARGS": "grail peg", "_TYPER_COMPLETE_FISH_ACTION": "get-args"},
+        ),
+    ],
+)
+def test_completion_completes_a_verb(shell: str, typed: dict[str, str]) -> None:
+    done = run(_GRAIL_COMPLETE=f"complete_{shell}", **typed)
+    verbs = [name.removeprefix("grail ") for name in all_commands()]
+    offered = {v for v in verbs if re.search(rf'(?m)(^|"){v}("|\t|$)', done.stdout)}
+    assert offered == {"peg-in", "peg-out"}
 
 
 def test_every_verb_takes_json() -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import typer
 
-from grail.commands.terminal import emit
+from grail.commands.terminal import ASKING, emit, exits
 from grail.errors import GrailError, InvalidInput
 
 if TYPE_CHECKING:
@@ -55,9 +55,9 @@ def show(result: Result, *, as_json: bool) -> None:
     emit(result.as_dict(), as_json=as_json, text=lambda: str(result))
 
 
-def example(line: str) -> str:
-    """The last line of a verb's help."""
-    return f"Example: grail {line}"
+def example(line: str, codes: Sequence[int] = ASKING) -> str:
+    """The last lines of a verb's help: how it is used, and what its exit code says."""
+    return f"Example: grail {line}\n\n{exits(codes)}"
 
 
 def amounts(text: str) -> tuple[str, int]:

@@ -17,7 +17,7 @@ from grail.commands.opening import (
     opened,
     show,
 )
-from grail.commands.terminal import Json
+from grail.commands.terminal import READING, Json
 
 First = Annotated[str, typer.Argument(metavar="TOKEN:UNITS", help="What the pool holds first.")]
 Second = Annotated[str, typer.Argument(metavar="TOKEN:UNITS", help="And of its other token.")]
@@ -92,7 +92,7 @@ def remove(
     show(found, as_json=as_json)
 
 
-@pool.command("show", epilog=example("pool show POOL"))
+@pool.command("show", epilog=example("pool show POOL", READING))
 def show_pool(which: PoolName, *, network: Network = None, as_json: Json = False) -> None:
     """Show a pool's reserves and shares."""
     with opened(network) as net:

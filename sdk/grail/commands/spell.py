@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from grail.commands.opening import Network, example, opened, show
-from grail.commands.terminal import Json, emit
+from grail.commands.terminal import READING, Json, emit
 from grail.errors import InvalidInput, SpellIncorrect
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def group() -> None:
     """What transactions do to charms."""
 
 
-@spell.command("show", epilog=example("spell show transaction.hex --json"))
+@spell.command("show", epilog=example("spell show transaction.hex --json", READING))
 def show_spell(
     which: Annotated[
         str,
@@ -76,7 +76,7 @@ def show_spell(
     show(view, as_json=as_json)
 
 
-@spell.command(epilog=example("spell verify transaction.hex --height 948000"))
+@spell.command(epilog=example("spell verify transaction.hex --height 948000", READING))
 def verify(
     file: Annotated[str, typer.Argument(metavar="FILE", help="A file with a transaction in hex.")],
     *,

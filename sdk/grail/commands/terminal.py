@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Any
 
@@ -25,6 +25,33 @@ EXIT_CODES: Sequence[tuple[type[GrailError], int]] = (
     (Unavailable, 4),
 )
 """What the command's exit code says; any other error of ours is 1."""
+
+
+STOPPED = 130
+
+MEANINGS: Mapping[int, str] = {
+    0: "done",
+    1: "failed",
+    2: "wrong input",
+    3: "refused",
+    4: "out of reach",
+    STOPPED: "stopped",
+}
+"""What help says of each exit code."""
+
+LOCAL = (0, 1, 2)
+"""The exit codes of a verb that asks nobody."""
+
+READING = (0, 1, 2, 4)
+"""Those of a verb that asks a network for nothing to sign."""
+
+ASKING = (0, 1, 2, 3, 4)
+"""Those of a verb that asks operators to sign."""
+
+
+def exits(codes: Iterable[int]) -> str:
+    """The line of a verb's help on its exit codes."""
+    return "Exit code: " + ", ".join(f"{code} {MEANINGS[code]}" for code in codes) + "."
 
 
 def exit_code(error: GrailError) -> int:
@@ -79,7 +106,7 @@ def errors_in_one_line() -> Iterator[None]:
         sys.exit(exit_code(exc))
     except KeyboardInterrupt:
         note("grail: stopped")
-        sys.exit(130)
+        sys.exit(STOPPED)
     except BrokenPipeError:
         # Whoever read the output, such as `head`, had enough.
         sys.stderr.close()

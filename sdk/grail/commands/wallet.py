@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from grail.commands.opening import Network, Token, Units, WalletName, example, opened, show
-from grail.commands.terminal import Json, emit, note
+from grail.commands.terminal import ASKING, READING, Json, emit, note
 from grail.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -46,7 +46,8 @@ def register(app: typer.Typer) -> None:
         *(peg_out, recover, retry, raise_fee),
     ):
         name = verb.__name__.replace("_", "-")
-        app.command(name, epilog=example(f"{name} {EXAMPLES[name]}"))(verb)
+        codes = READING if verb in (address, balance, pay, deposit, recover, raise_fee) else ASKING
+        app.command(name, epilog=example(f"{name} {EXAMPLES[name]}", codes))(verb)
 
 
 def address(*, wallet: WalletName, network: Network = None, as_json: Json = False) -> None:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from grail.commands.opening import example
-from grail.commands.terminal import Json, emit
+from grail.commands.terminal import LOCAL, Json, emit
 from grail.errors import GrailError, InvalidInput, ProofInvalid, TooLarge
 
 MAX_TEXT = 1 << 20
@@ -56,7 +56,7 @@ PublicOut = Annotated[Path, _option("--public", "Where to write the public input
 KeyOut = Annotated[Path, _option("--out", "Where to write the verifying key.")]
 
 
-@zk.command(epilog=example("zk verify --key key.json --proof proof.json --public u.json"))
+@zk.command(epilog=example("zk verify --key key.json --proof proof.json --public u.json", LOCAL))
 def verify(key: Key, proof: Proof, public: Public, *, as_json: Json = False) -> None:
     """Verify a proof: exit code 0 if it holds, 1 if not, 2 if a file is none of its kind.
 
@@ -76,7 +76,7 @@ def verify(key: Key, proof: Proof, public: Public, *, as_json: Json = False) -> 
     )
 
 
-@zk.command(epilog=example("zk prove --zkey c.zkey --wtns w.wtns --out p.json --public u"))
+@zk.command(epilog=example("zk prove --zkey c.zkey --wtns w.wtns --out p.json --public u", LOCAL))
 def prove(
     zkey: ZkeyFile, wtns: WtnsFile, out: ProofOut, public: PublicOut, *, as_json: Json = False
 ) -> None:
@@ -110,7 +110,7 @@ def prove(
     )
 
 
-@zk.command(epilog=example("zk check --r1cs circuit.r1cs --wtns witness.wtns"))
+@zk.command(epilog=example("zk check --r1cs circuit.r1cs --wtns witness.wtns", LOCAL))
 def check(r1cs: R1csFile, wtns: WtnsFile, *, as_json: Json = False) -> None:
     """Check a witness against a circuit: exit code 1 names the first constraint that fails."""
     from grail import native
@@ -133,7 +133,7 @@ def check(r1cs: R1csFile, wtns: WtnsFile, *, as_json: Json = False) -> None:
     )
 
 
-@zk.command("key", epilog=example("zk key --zkey circuit.zkey --out verification_key.json"))
+@zk.command("key", epilog=example("zk key --zkey circuit.zkey --out verification_key.json", LOCAL))
 def write_key(zkey: ZkeyFile, out: KeyOut, *, as_json: Json = False) -> None:
     """Write the verifying key of a proving key, as snarkjs reads it."""
     from grail.zk import snarkjs
@@ -147,7 +147,7 @@ def write_key(zkey: ZkeyFile, out: KeyOut, *, as_json: Json = False) -> None:
     )
 
 
-@zk.command("show", epilog=example("zk show circuit.r1cs --json"))
+@zk.command("show", epilog=example("zk show circuit.r1cs --json", LOCAL))
 def show_file(
     file: Annotated[
         Path, typer.Argument(metavar="FILE", help="A circuit, a witness or a proving key.")

@@ -30,6 +30,8 @@ VERBS = [
     ["pool", "show", "POOL"],
     ["swap", "POOL", "zkBTC", "5", "--wallet", "alice"],
     ["spell", "show", "00" * 32],
+    ["fate", "00" * 32],
+    ["lost"],
 ]
 
 
