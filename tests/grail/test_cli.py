@@ -138,12 +138,14 @@ def test_a_group_without_a_verb_shows_its_help() -> None:
     assert done.stderr.startswith("Usage: grail pool ")
 
 
-@pytest.mark.parametrize("name", all_verbs())
+STARTING = {"grail devnet up", "grail devnet salvage"}
+"""Verbs that start processes: tests/devnet runs them."""
+
+
+@pytest.mark.parametrize("name", sorted(all_verbs().keys() - STARTING))
 def test_example_ends_with_an_exit_code_of_its_help(name: str, tmp_path, monkeypatch) -> None:
     """Each verb's own example, where no network runs and no file is there."""
     example, _, codes = all_verbs()[name].epilog.split("\n")
-    if name in ("grail devnet up", "grail devnet salvage"):
-        pytest.skip("it starts processes: tests/devnet runs it")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     words = shlex.split(example.removeprefix("Example: grail "))
