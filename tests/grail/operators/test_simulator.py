@@ -26,7 +26,7 @@ from simulation.station import Instance, Station
 from grail.operators.memory import Memory, Place
 
 BEGIN = int(os.environ.get("SEED", "1"))
-SCHEDULES = 400
+SCHEDULES = 2_000
 """From `BEGIN` on. `make nightly` and `make accept` play more, from seeds that nobody chose."""
 PART = 40
 
