@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import secrets
 import sys
 import tempfile
+import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PUBLISHED = ROOT.parent / "shared" / "vectors"
 HELP_SECONDS = 0.3
+MUTATED = 10_000
 sys.path.append(str(ROOT / "benchmarks"))
 
 
@@ -92,6 +96,46 @@ def beside_snarkjs() -> str:
     )
 
 
+def spells() -> str:
+    """Real transactions of Charms: read as listed, their proofs verified, changed ones refused."""
+    import upstream_real as real
+
+    from grail.charms.upstream import proof
+
+    known = real.known(PUBLISHED)
+    listed = real.listed(PUBLISHED)
+    flipped: Counter[bool] = Counter()
+    taken = []
+    for name, entry in listed.items():
+        whole = real.raw(PUBLISHED, name)
+        found = real.enchanted(whole)
+        real.assert_as_listed(found, entry)
+        begun = time.process_time()
+        proof.verify(found, known)
+        taken.append(time.process_time() - begun)
+        for (part, _verdict), count in real.flips(whole, known, lambda at: (at % 8,)).items():
+            flipped[part.held] += count
+    refused = [real.verdict(raw, known) for raw in real.negatives(PUBLISHED)]
+    assert set(refused) == {"ProofInvalid"}, refused
+    versions = sorted({entry["version"] for entry in listed.values()})
+    return (
+        f"read as listed {len(listed)} of {len(listed)} (versions {versions}), proofs verified "
+        f"{len(taken)} of {len(taken)} in {min(taken) * 1e3:.1f} to {max(taken) * 1e3:.1f} ms CPU; "
+        f"negatives refused {len(refused)} of {len(refused)}; one bit flipped in each byte: "
+        f"refused {flipped[True]:,} of {flipped[True]:,} in what the proof holds, verdict as it was "
+        f"{flipped[False]:,} of {flipped[False]:,} elsewhere"
+    )
+
+
+def mutated() -> str:
+    """Changed transactions through Charms' own reader and ours."""
+    import upstream_oracle as oracle
+
+    seed = secrets.randbelow(1 << 32)
+    found = oracle.compare(PUBLISHED, MUTATED, seed, lambda _: None)
+    return f"{found}, seed {seed}"
+
+
 def command_line() -> str:
     """Each verb has an example and exit codes, a page that says what it prints, and quick help."""
     from command_line import PAGE, all_commands, all_verbs, cpu_seconds, help_of, page
@@ -118,6 +162,8 @@ def command_line() -> str:
 PROMISES: dict[str, Callable[[], str]] = {
     "vectors": vectors,
     "snarkjs": beside_snarkjs,
+    "spells": spells,
+    "mutated transactions": mutated,
     "command line": command_line,
 }
 """In the order of the issue."""
