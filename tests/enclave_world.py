@@ -18,6 +18,7 @@ from grail.apps.zkbtc import ZkBtc
 from grail.bitcoin.addresses import Roster, quorum_witness
 from grail.bitcoin.network import REGTEST, Network
 from grail.bitcoin.psbt import Psbt
+from grail.bitcoin.spv import Inclusion
 from grail.bitcoin.tx import Tx, TxIn
 from grail.bridge.deploy import draft_deploy, zkbtc_contract
 from grail.bridge.deposit import Deposit
@@ -318,6 +319,18 @@ def vote(enclave: Enclave, request: SigningRequest) -> Reply:
 def sign(enclave: Enclave, request: SigningRequest, votes: Sequence[Reply]) -> Reply:
     """Ask for signatures with these votes."""
     frame = frames.sign_frame([Vote.parse(reply.unwrap()) for reply in votes], request.serialize())
+    return ask(enclave, frame.kind, frame.body)
+
+
+def double_spend(own: Coin) -> Tx:
+    """What the owner of a coin does with it instead."""
+    spends = TxIn(own.outpoint, witness=(bytes(64),))
+    return Tx(2, (spends,), (TxOut(own.sats - 10_000, ALICE.script),), 0)
+
+
+def show_spend(enclave: Enclave, tx: Tx, proof: Inclusion, *path: Tx) -> Reply:
+    """Show a spend in a block, and the unconfirmed ones that die with it."""
+    frame = frames.spent_frame(tx.serialize(), proof, [each.serialize() for each in path])
     return ask(enclave, frame.kind, frame.body)
 
 

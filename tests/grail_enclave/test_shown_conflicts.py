@@ -12,7 +12,9 @@ from enclave_world import (
     QUORUM,
     World,
     ask,
+    double_spend,
     rule,
+    show_spend,
     sign,
     two_coins,
     vote,
@@ -23,7 +25,6 @@ from made_pool import TRADERS, MadePool
 from tests.kernel import verify_spend
 
 from grail.bitcoin.psbt import Psbt
-from grail.bitcoin.spv import Inclusion
 from grail.bitcoin.tx import Tx, TxIn
 from grail.charms.app import App, Data
 from grail.charms.envelope import MAGIC
@@ -34,26 +35,13 @@ from grail.operators import frames
 from grail.operators.evidence import SigningRequest, TxEvidence, assemble
 from grail.operators.frames import Reply
 from grail.types import BlockHash, TxOut
-from grail.wallet.coins import Coin
 from grail_enclave.caches import RequestBundles, Verdict, VerdictCache
-from grail_enclave.enclave import Enclave
 from grail_enclave.history import History
 
 
 @pytest.fixture
 def world() -> World:
     return World.begun()
-
-
-def double_spend(own: Coin) -> Tx:
-    """What the owner of a coin does with it instead."""
-    spends = TxIn(own.outpoint, witness=(bytes(64),))
-    return Tx(2, (spends,), (TxOut(own.sats - 10_000, ALICE.script),), 0)
-
-
-def show(enclave: Enclave, tx: Tx, proof: Inclusion) -> Reply:
-    frame = frames.spent_frame(tx.serialize(), proof)
-    return ask(enclave, frame.kind, frame.body)
 
 
 class Rivals:
@@ -96,7 +84,7 @@ def test_G10_a_fake_conflict_gets_no_second_signature(world: World) -> None:
     genuine = world.chain.prove(rivals.own.outpoint.txid)
     # the proof of another transaction, and one of a block that nobody has
     for proof in (genuine, replace(genuine, block=BlockHash(bytes(32)))):
-        assert rule(show(one, rivals.conflict, proof)) == "NotConfirmed"
+        assert rule(show_spend(one, rivals.conflict, proof)) == "NotConfirmed"
         rivals.assert_taken()
     # a header with the right links and no work
     private = world.chain.fork(world.chain.height)
@@ -106,14 +94,14 @@ def test_G10_a_fake_conflict_gets_no_second_signature(world: World) -> None:
         lazy = replace(lazy, nonce=lazy.nonce + 1)
     assert rule(ask(one, frames.HEADERS, [lazy.serialize()])) == "HeadersInvalid"
     proof = replace(block.prove(rivals.conflict.txid), block=lazy.hash)
-    assert rule(show(one, rivals.conflict, proof)) == "NotConfirmed"
+    assert rule(show_spend(one, rivals.conflict, proof)) == "NotConfirmed"
     rivals.assert_taken()
     # a fork with work of its own, and no more of it than the chain that it leaves
     private = world.chain.fork(world.chain.height - 1)
     private.mine(rivals.conflict)
     for enclave in rivals.enclaves:
         ask(enclave, frames.HEADERS, headers_of(private)).unwrap()
-        shown = show(enclave, rivals.conflict, private.prove(rivals.conflict.txid))
+        shown = show_spend(enclave, rivals.conflict, private.prove(rivals.conflict.txid))
         assert rule(shown) == "NotConfirmed"
     rivals.assert_taken()
 
@@ -128,7 +116,8 @@ def test_G10_a_shallow_conflict_gets_no_second_signature(world: World) -> None:
         world.feed(*rivals.enclaves)
         for enclave in rivals.enclaves:
             assert (
-                show(enclave, rivals.conflict, world.chain.prove(rivals.conflict.txid)).body is None
+                show_spend(enclave, rivals.conflict, world.chain.prove(rivals.conflict.txid)).body
+                is None
             )
         rivals.assert_taken()
         world.chain.mine()
@@ -163,7 +152,7 @@ def test_G10_a_true_conflict_that_is_reorganised_away(world: World) -> None:
     world.confirm(rivals.conflict)
     world.feed(*rivals.enclaves)
     for enclave in rivals.enclaves:
-        show(enclave, rivals.conflict, world.chain.prove(rivals.conflict.txid)).unwrap()
+        show_spend(enclave, rivals.conflict, world.chain.prove(rivals.conflict.txid)).unwrap()
     votes = [vote(enclave, rivals.rival) for enclave in rivals.enclaves]
     second_tx = rivals.signed(rivals.second, rivals.rival, votes)
     shared = {txin.outpoint for txin in rivals.first_tx.inputs} & {
@@ -191,7 +180,7 @@ def test_G10_a_true_conflict_that_is_reorganised_away(world: World) -> None:
     world.confirm(rivals.first_tx)
     world.feed(*rivals.enclaves)
     for enclave in rivals.enclaves:
-        show(enclave, rivals.first_tx, world.chain.prove(rivals.first_tx.txid)).unwrap()
+        show_spend(enclave, rivals.first_tx, world.chain.prove(rivals.first_tx.txid)).unwrap()
         before_refusal = enclave.state_hash()
         assert rule(vote(enclave, rivals.rival)) == "InputSpent"
         assert rule(sign(enclave, rivals.rival, votes)) == "InputSpent"
@@ -246,7 +235,7 @@ def test_G11_every_link_of_a_chain_of_ten_is_evicted() -> None:
         enclave = after.world.enclave()
         dead = _requested(after, evicted)
         assert vote(enclave, dead).refusal is None  # headers alone do not tell
-        show(enclave, back, chain.prove(back.txid)).unwrap()
+        show_spend(enclave, back, chain.prove(back.txid)).unwrap()
         assert rule(vote(enclave, dead)) == "InputSpent"
         psbt = after.swap().psbt(after.world.transactions, *TRADERS)
         request = assemble(psbt, after.bundles, after.known())

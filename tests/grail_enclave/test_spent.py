@@ -13,9 +13,11 @@ from enclave_world import (
     World,
     account,
     ask,
+    double_spend,
     open_round,
     prove,
     rule,
+    show_spend,
     sign,
     two_coins,
     vote,
@@ -23,8 +25,6 @@ from enclave_world import (
 )
 
 import grail.bridge.peg_out as peg_out_module
-from grail.bitcoin.spv import Inclusion
-from grail.bitcoin.tx import Tx, TxIn
 from grail.bridge.peg_out import draft_peg_out
 from grail.draft.draft import Purse
 from grail.operators import frames, memory
@@ -40,20 +40,9 @@ def world() -> World:
     return World.begun()
 
 
-def show(enclave: Enclave, tx: Tx, proof: Inclusion, *path: Tx) -> Reply:
-    frame = frames.spent_frame(tx.serialize(), proof, [each.serialize() for each in path])
-    return ask(enclave, frame.kind, frame.body)
-
-
 def known(enclave: Enclave) -> int:
     assert enclave._acceptor is not None
     return len(enclave._acceptor.memory.known)
-
-
-def double_spend(own: Coin) -> Tx:
-    """What the owner of a coin does with it instead."""
-    spends = TxIn(own.outpoint, witness=(bytes(64),))
-    return Tx(2, (spends,), (TxOut(80_000, ALICE.script),), 0)
 
 
 def test_S23_a_double_spent_input_frees_the_vault_after_one_block(world):
@@ -71,7 +60,7 @@ def test_S23_a_double_spent_input_frees_the_vault_after_one_block(world):
     proof = world.chain.prove(conflict.txid)
     for enclave in enclaves:
         assert rule(vote(enclave, next_one)) == "OutpointTaken"  # headers alone do not tell
-        assert show(enclave, conflict, proof).refusal is None
+        assert show_spend(enclave, conflict, proof).refusal is None
     again = [vote(enclave, next_one) for enclave in enclaves]
     assert all(sign(enclave, next_one, again).refusal is None for enclave in enclaves)
     state = enclaves[0].state_hash()
@@ -88,7 +77,7 @@ def test_S23_a_dead_transaction_is_neither_voted_for_nor_signed(world):
     world.confirm(conflict)
     one = enclaves[0]
     world.feed(one)
-    assert show(one, conflict, world.chain.prove(conflict.txid)).refusal is None
+    assert show_spend(one, conflict, world.chain.prove(conflict.txid)).refusal is None
     assert rule(vote(one, request)) == "InputSpent"
     assert rule(sign(one, request, votes)) == "InputSpent"
     assert rule(open_round(one, 16, request)) == "InputSpent"
@@ -106,7 +95,7 @@ def test_S12_a_reorganisation_revives_a_decision(world):
     world.confirm(conflict)
     one = enclaves[0]
     world.feed(one)
-    show(one, conflict, world.chain.prove(conflict.txid)).unwrap()
+    show_spend(one, conflict, world.chain.prove(conflict.txid)).unwrap()
     assert rule(sign(one, request, votes)) == "InputSpent"
     world.chain = before.fork(before.height)
     world.chain.mine_many(2)
@@ -123,7 +112,7 @@ def test_S13_S34_a_false_proof_changes_nothing(world):
     world.confirm(conflict)
     proof = world.chain.prove(conflict.txid)
     state = one.state_hash()
-    assert rule(show(one, conflict, proof)) == "NotConfirmed"  # its header is not there yet
+    assert rule(show_spend(one, conflict, proof)) == "NotConfirmed"  # its header is not there yet
     world.feed(one)
     state = one.state_hash()
     for bad in (
@@ -132,12 +121,12 @@ def test_S13_S34_a_false_proof_changes_nothing(world):
         replace(proof, branch=()),
         replace(proof, block=type(proof.block)(bytes(32))),
     ):
-        assert rule(show(one, conflict, bad)) == "NotConfirmed"
-    assert rule(show(one, conflict, proof, built.tx, conflict)) == "InvalidInput"
+        assert rule(show_spend(one, conflict, bad)) == "NotConfirmed"
+    assert rule(show_spend(one, conflict, proof, built.tx, conflict)) == "InvalidInput"
     for body in (None, [], [b"", None, []], [b"x", proof.to_value(), []]):
         assert ask(one, frames.SPENT, body).refusal is not None
     assert one.state_hash() == state
-    assert show(one, conflict, proof, built.tx).refusal is None
+    assert show_spend(one, conflict, proof, built.tx).refusal is None
     assert known(one) == 0
 
 
@@ -216,7 +205,7 @@ def test_S33_normal_use_leaves_nothing_behind(world):
         vault = world.coin(tx, at)
     # The last one's spend is in no request's evidence: its host shows it.
     for enclave in enclaves:
-        show(enclave, tx, world.chain.prove(tx.txid)).unwrap()
+        show_spend(enclave, tx, world.chain.prove(tx.txid)).unwrap()
     assert {known(enclave) for enclave in enclaves} == {3}
     world.chain.mine_many(world.network.k)
     world.feed(*enclaves)

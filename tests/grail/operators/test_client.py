@@ -14,10 +14,11 @@ from enclave_world import (
     QUORUM,
     ROSTER,
     World,
-    ask,
     ballot,
+    double_spend,
     open_round,
     promise,
+    show_spend,
     sign,
     two_coins,
     vote,
@@ -26,7 +27,7 @@ from kernel import verify_spend
 from simulator import simulated
 
 from grail.bitcoin.addresses import Roster, quorum_leaf
-from grail.bitcoin.tx import Tx, TxIn
+from grail.bitcoin.tx import Tx
 from grail.crypto.schnorr import KeyPair
 from grail.draft.assembled import Assembled
 from grail.errors import DecodeError, QuorumNotReached, Refused
@@ -38,7 +39,6 @@ from grail.operators.messages import Family, Promise, Refusal, Scope, Vote
 from grail.operators.roster import scope
 from grail.operators.signing_job import SigningJob, read_quorum_leaf
 from grail.operators.transport import Fault, MemoryTransport
-from grail.types import TxOut
 from grail.wallet.account import Account
 from grail_enclave.enclave import Enclave
 
@@ -356,14 +356,12 @@ def test_S16_hosts_that_hide_a_block_keep_no_outpoint(world, hiding, held):
         promises = [promise(enclave, opened, request) for enclave in operators.enclaves]
         for operator in hiding:
             ballot(operators.enclaves[operator], promises[:QUORUM], request).unwrap()
-    conflict = Tx(2, (TxIn(own.outpoint, witness=(bytes(64),)),), (TxOut(80_000, ALICE.script),), 0)
+    conflict = double_spend(own)
     world.confirm(conflict)
     world.feed(*operators.enclaves)
-    frame = frames.spent_frame(
-        conflict.serialize(), world.chain.prove(conflict.txid), [built.tx.serialize()]
-    )
+    proof = world.chain.prove(conflict.txid)
     for operator in set(range(16)) - set(hiding):
-        ask(operators.enclaves[operator], frame.kind, frame.body).unwrap()
+        show_spend(operators.enclaves[operator], conflict, proof, built.tx).unwrap()
     rival = world.peg_out(vault, units, 60_000)
     done = operators.collect(job(world, rival, ALICE))
     verify_spend(done.tx.serialize(), rival.spent_outputs)
