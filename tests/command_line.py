@@ -10,6 +10,7 @@ import os
 import resource
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ script yourself: `_GRAIL_COMPLETE=source_bash grail` (or `source_zsh`, `source_f
 """
 
 
+@cache
 def all_commands() -> dict[str, Any]:
     """Every group and verb by its full name, in the order of the help."""
     found: dict[str, Any] = {}
@@ -72,11 +74,15 @@ def cpu_seconds(name: str, runs: int = 5) -> float:
     return min(taken)
 
 
-def page() -> str:
+def all_helps() -> dict[str, str]:
+    """What `--help` prints, by the full names of groups and verbs."""
+    return {name: help_of(name) for name in all_commands()}
+
+
+def page(helps: dict[str, str]) -> str:
     """The whole page."""
-    parts = [f"\n## {name}\n\n```\n{help_of(name)}```\n" for name in all_commands()]
-    return HEAD + "".join(parts)
+    return HEAD + "".join(f"\n## {name}\n\n```\n{text}```\n" for name, text in helps.items())
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page())
+    PAGE.write_text(page(all_helps()))

@@ -58,7 +58,9 @@ def test_page_of_errors_has_the_exit_codes_of_the_command() -> None:
 
 
 def test_page_of_the_command_is_what_it_prints() -> None:
-    assert command_line.PAGE.read_text() == command_line.page(), "make cli-page"
+    assert command_line.PAGE.read_text() == command_line.page(command_line.all_helps()), (
+        "make cli-page"
+    )
 
 
 def test_hint_is_shown_by_a_traceback() -> None:

@@ -86,8 +86,8 @@ def main() -> None:
             code = build()(prog_name="grail", standalone_mode=False)
         except TyperException as exc:
             code = say_usage(exc)
-    if code == STOPPED:
-        note("grail: stopped")
+        if code == STOPPED:
+            raise KeyboardInterrupt  # typer caught it, and says so by this code alone
     if code:
         sys.exit(code)
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 
 import pytest
+import typer
 from command_line import all_commands, all_verbs
 
 from grail.cli import ORDER, main, parts
@@ -136,6 +137,20 @@ def test_a_group_without_a_verb_shows_its_help() -> None:
     done = run("pool")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("Usage: grail pool ")
+
+
+def test_a_verb_that_is_stopped_says_so_once(monkeypatch, capsys) -> None:
+    app = typer.Typer()
+
+    @app.command()
+    def wait() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("grail.cli.build", lambda: app)
+    monkeypatch.setattr(sys, "argv", ["grail"])
+    with pytest.raises(SystemExit) as caught:
+        main()
+    assert (caught.value.code, capsys.readouterr().err) == (130, "grail: stopped\n")
 
 
 STARTING = {"grail devnet up", "grail devnet salvage"}
