@@ -13,10 +13,10 @@ from collections import OrderedDict
 
 from grail.bitcoin.node import NOT_FOUND, Node
 from grail.bitcoin.psbt import Psbt
-from grail.bitcoin.tx import Tx, verify_input
+from grail.bitcoin.tx import Tx
 from grail.errors import Incorrect, InvalidInput, NodeError, Refused
 from grail.operators.evidence import SigningRequest
-from grail.operators.signing_job import spent_outputs
+from grail.operators.signing_job import spent_outputs, witnessed
 from grail.operators.spent import family_of
 from grail.types import OutPoint, Txid
 
@@ -39,7 +39,7 @@ class Prechecks:
         """Raise `Refused` InputSpent or WitnessInvalid; `Unavailable` when the node is down."""
         key = hashlib.sha256(request).digest()
         if key not in self._valid:
-            self._valid[key] = await asyncio.to_thread(witnessed, request)
+            self._valid[key] = await asyncio.to_thread(readable, request)
             if len(self._valid) > REMEMBERED:
                 self._valid.popitem(last=False)
         tx = self._valid.get(key)
@@ -106,7 +106,7 @@ class Prechecks:
         return False
 
 
-def witnessed(request: bytes) -> Tx | None:
+def readable(request: bytes) -> Tx | None:
     """The request's transaction, once the witnesses that it has are valid by consensus rules.
 
     None for what cannot be read: the enclave says what is wrong with it, and signs that. Raises
@@ -118,19 +118,12 @@ def witnessed(request: bytes) -> Tx | None:
         prevouts = spent_outputs(psbt, parsed)
     except InvalidInput:
         return None
-    tx = psbt.tx
-    for index, known in enumerate(psbt.inputs):
-        if known.final_script_witness is not None:
-            tx = tx.with_witness(index, known.final_script_witness)
     try:
-        for index, known in enumerate(psbt.inputs):
-            if known.final_script_witness is not None:
-                verify_input(tx, prevouts, index)
+        return witnessed(psbt, prevouts)
     except Incorrect as exc:
         raise Refused(
             "WitnessInvalid",
-            f"the witness of input {index} is not valid: {exc}",
+            str(exc),
             got="a witness that no block may hold",
             expected="the final witness of every input that the quorum does not sign",
         ) from exc
-    return tx

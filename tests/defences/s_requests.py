@@ -164,4 +164,18 @@ DEFENCES: tuple[Defence, ...] = (
         "            if False:\n",
         ("grail/charms/test_guard_rules.py::test_S9_every_input_is_accounted_for",),
     ),
+    Defence(
+        "S16",
+        "sdk/grail/operators/signing_job.py",
+        "            verify_input(tx, prevouts, index)\n",
+        "            pass\n",
+        ("grail/operators/test_client.py::test_S16_a_request_with_a_spoiled_witness_is_none",),
+    ),
+    Defence(
+        "S16",
+        "sdk/grail/operators/signing_job.py",
+        "            verify_input(tx, self.prevouts, index)\n",
+        "            pass\n",
+        ("grail/operators/test_client.py::test_S16_a_spoiled_control_block_finishes_nothing",),
+    ),
 )

@@ -401,7 +401,6 @@ class Session:
             self.unfinished.drop(txid)  # another took its place: it can never complete
             raise
         step("publish")
-        self._check_witnesses(collected.tx, job.psbt.prevouts())
         self.outbox.keep(Sent(job.what, collected.tx, job.fee, self.ledger.height, job.request))
         await self.publish(collected.tx)
         self.unfinished.drop(txid)

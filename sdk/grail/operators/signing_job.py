@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from grail.bitcoin.network import Network
 from grail.bitcoin.psbt import Psbt, PsbtInput
 from grail.bitcoin.taproot import LEAF_VERSION, Leaf
-from grail.bitcoin.tx import Tx, sighash
+from grail.bitcoin.tx import Tx, sighash, verify_input
 from grail.charms import spell
 from grail.codec import cs
 from grail.crypto import schnorr
-from grail.errors import DecodeError, InvalidInput, SignatureInvalid
+from grail.errors import DecodeError, Incorrect, InvalidInput, SignatureInvalid
 from grail.operators.certificates import Proposal, family
 from grail.operators.evidence import SigningRequest
 from grail.operators.frames import Signatures
@@ -94,7 +94,8 @@ class SigningJob:
         """From the bytes of a signing request: the inputs without a witness are the quorum's.
 
         `leaves` says how each of those is spent; without it the PSBT's own leaf scripts are taken,
-        where it has them. Raises `DecodeError`, `InvalidInput` or `SpellIncorrect`.
+        where it has them. Raises `DecodeError`, `InvalidInput`, `SpellIncorrect`, or `Incorrect`
+        when a user's witness is not valid.
         """
         request = SigningRequest.parse(body)
         psbt = Psbt.parse(request.psbt)
@@ -108,17 +109,15 @@ class SigningJob:
             psbt.tx.txid,
             body,
         )
-        tx = psbt.tx
-        for index, known in enumerate(psbt.inputs):
-            if known.final_script_witness is not None:
-                tx = tx.with_witness(index, known.final_script_witness)
         if leaves is None:
             quorum = _psbt_leaves(psbt, guarded)
         else:
             quorum = {index: QuorumLeaf.of(leaf) for index, leaf in sorted(leaves.items())}
         if quorum and sorted(quorum) != guarded:
             raise InvalidInput(f"request: leaves for {sorted(quorum)}, expected {guarded}")
-        return cls(proposal, tx, spent_outputs(psbt, request), quorum)
+        prevouts = spent_outputs(psbt, request)
+        # The family says nothing of witnesses: who shows another's request may spoil them.
+        return cls(proposal, witnessed(psbt, prevouts), prevouts, quorum)
 
     def check(self, key: XOnlyKey, signed: Signatures) -> dict[int, bytes]:
         """One operator's signatures by input, once all are there and verify.
@@ -137,7 +136,8 @@ class SigningJob:
     def finalised(self, signatures: Mapping[XOnlyKey, Mapping[int, bytes]]) -> Tx:
         """The transaction with every witness; `signatures` by operator, then by input.
 
-        Raises `InvalidInput` when there are too few.
+        Raises `InvalidInput` when there are too few, `Incorrect` when a leaf of the request is
+        spoiled.
         """
         if not self.leaves:
             raise InvalidInput("request: it is not known how its guarded inputs are spent")
@@ -145,6 +145,9 @@ class SigningJob:
         for index, leaf in self.leaves.items():
             contributed = {key: given[index] for key, given in signatures.items()}
             tx = tx.with_witness(index, leaf.witness(contributed))
+        for index in self.leaves:
+            # A spoiled control block leaves every signature valid.
+            verify_input(tx, self.prevouts, index)
         return tx
 
 
@@ -158,6 +161,27 @@ def _psbt_leaves(psbt: Psbt, guarded: Sequence[int]) -> dict[int, QuorumLeaf]:
             except DecodeError:
                 continue  # another leaf of the same output, such as recovery
     return found if len(found) == len(guarded) else {}
+
+
+def witnessed(psbt: Psbt, prevouts: Sequence[TxOut]) -> Tx:
+    """The transaction with the witnesses that the PSBT has, each valid by consensus rules.
+
+    Raises `Incorrect`.
+    """
+    witnesses = {
+        index: known.final_script_witness
+        for index, known in enumerate(psbt.inputs)
+        if known.final_script_witness is not None
+    }
+    tx = psbt.tx
+    for index, witness in witnesses.items():
+        tx = tx.with_witness(index, witness)
+    for index in witnesses:
+        try:
+            verify_input(tx, prevouts, index)
+        except Incorrect as exc:
+            raise Incorrect(f"the witness of input {index} is not valid: {exc}") from exc
+    return tx
 
 
 def spent_outputs(psbt: Psbt, request: SigningRequest) -> tuple[TxOut, ...]:

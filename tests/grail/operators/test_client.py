@@ -27,10 +27,11 @@ from kernel import verify_spend
 from simulator import simulated
 
 from grail.bitcoin.addresses import Roster, quorum_leaf
+from grail.bitcoin.psbt import Psbt
 from grail.bitcoin.tx import Tx
 from grail.crypto.schnorr import KeyPair
 from grail.draft.assembled import Assembled
-from grail.errors import DecodeError, QuorumNotReached, Refused
+from grail.errors import DecodeError, Incorrect, QuorumNotReached, Refused
 from grail.operators import frames
 from grail.operators.asking import Limits
 from grail.operators.client import Collected, collect
@@ -149,11 +150,12 @@ def test_slow_operators_are_not_waited_for(world, built, operators):
 
 def flip(at: int) -> Callable[[Frame, bytes], bytes]:
     """A bit of the reply, counted from its end, is changed on the way."""
+    return lambda _frame, raw: flipped(raw, at)
 
-    def tamper(_frame: Frame, raw: bytes) -> bytes:
-        return raw[:-at] + bytes([raw[-at] ^ 1]) + raw[len(raw) - at + 1 :]
 
-    return tamper
+def flipped(raw: bytes, at: int) -> bytes:
+    """With a bit changed in the byte that is so far from the end."""
+    return raw[:-at] + bytes([raw[-at] ^ 1]) + raw[len(raw) - at + 1 :]
 
 
 def only(kind: str, tamper: Callable[[Frame, bytes], bytes]) -> Fault:
@@ -450,3 +452,27 @@ def test_the_quorum_leaf_is_read_as_it_is_written(quorum):
 def test_another_leaf_is_no_quorum_leaf(script):
     with pytest.raises(DecodeError, match="quorum leaf"):
         read_quorum_leaf(script)
+
+
+def test_S16_a_request_with_a_spoiled_witness_is_none(world):
+    """A family says nothing of witnesses: who shows a rival's request may have changed one."""
+    request = world.request(two_coins(world)[0], ALICE)
+    psbt = Psbt.parse(request.psbt)
+    index = next(n for n, known in enumerate(psbt.inputs) if known.final_script_witness)
+    first, *others = psbt.inputs[index].final_script_witness
+    spoiled = psbt.with_input(index, final_script_witness=(flipped(first, 1), *others))
+    other = replace(request, psbt=spoiled.serialize())
+    SigningJob.read(world.network, request.serialize())
+    with pytest.raises(Incorrect):
+        SigningJob.read(world.network, other.serialize())
+
+
+def test_S16_a_spoiled_control_block_finishes_nothing(world, built, operators):
+    """Every signature holds under it; the witness does not."""
+    asked = job(world, built)
+    signatures = operators.collect(asked).signatures
+    index, quorum = next(iter(asked.leaves.items()))
+    block = flipped(quorum.leaf.control_block, 1)
+    other = replace(quorum, leaf=replace(quorum.leaf, control_block=block))
+    with pytest.raises(Incorrect):
+        replace(asked, leaves={**asked.leaves, index: other}).finalised(signatures)
