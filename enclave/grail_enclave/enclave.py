@@ -110,6 +110,7 @@ class Enclave:
             frames.HISTORY: self._history,
             frames.HELLO: self._hello,
             frames.GRANT: self._grant,
+            frames.NEWEST: self._newest,
             frames.RECOVER: self._recover,
             frames.RESTORE: self._restore,
         }
@@ -305,6 +306,10 @@ class Enclave:
 
     def _grant(self, body: object) -> bytes | None:
         return answer_hello(self._acting(), *frames.read_grant(body), self._best())
+
+    def _newest(self, body: object) -> bytes | None:
+        hello = self._acting().newest(frames.read_newest(body))
+        return None if hello is None else hello.serialize()
 
     def _recover(self, body: object) -> list[bytes]:
         return list(self._acting().recover(*frames.read_recover(body)))

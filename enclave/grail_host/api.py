@@ -57,6 +57,7 @@ SUMMARIES = {
     frames.BODY: "The signing request behind a family.",
     frames.SPENT: "A spend in a block, and what is dead by it.",
     frames.GRANT: "Grant another operator's new instance an epoch.",
+    frames.NEWEST: "The word of an operator's newest instance.",
 }
 """The frames that are relayed. Headers are the host's own business."""
 

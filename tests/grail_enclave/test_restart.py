@@ -260,6 +260,34 @@ def test_K1_a_takeover_that_fails_half_way_stops_the_old_instance_too(world: Wor
     assert instance(old) == Instance(3, 3, recovered=True)
 
 
+def test_K1_a_survivor_is_shown_the_word_of_a_clone_that_is_gone(world: World) -> None:
+    """A clone asked for an epoch and went: what the other says is void until it asks itself."""
+    built = world.peg_in(*world.paid())
+    enclaves = world.enclaves()
+    hello = ask(handed_over(world, 0), frames.HELLO, 2).unwrap()
+    for enclave in enclaves[1:]:
+        ask(enclave, frames.GRANT, [hello, None]).unwrap()
+    assert ask(enclaves[1], frames.NEWEST, 0).unwrap() == hello
+    assert ask(enclaves[1], frames.NEWEST, 2).unwrap() is None
+    assert rule(ask(enclaves[1], frames.NEWEST, "0")) == "FrameInvalid"
+    assert instance(enclaves[0]) == Instance(1, 1, recovered=True)
+
+    transport = peers(enclaves)
+    transport.faults.update({i: Fault(dead=True) for i in (12, 13, 14, 15)})
+    request = world.request(built).serialize()
+    job = SigningJob.read(world.network, request)
+    acting = enclaves[0]._acceptor
+    assert acting is not None
+    limits = Limits(answer=2, base=0.01, cap=0.1)
+    with pytest.raises(QuorumNotReached):
+        asyncio.run(collect(job, world.network, acting.scope, transport, limits=limits))
+    assert instance(enclaves[0]) == Instance(1, 2, recovered=False)
+
+    transport.faults[12] = Fault()
+    assert recovered(enclaves, 0, transport).epoch == 3
+    asyncio.run(collect(job, world.network, acting.scope, transport, limits=limits))
+
+
 def test_S34_refused_frames_of_rule_6_change_nothing(world: World) -> None:
     enclaves = world.enclaves(12)
     new = handed_over(world, 0)

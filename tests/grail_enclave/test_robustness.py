@@ -280,7 +280,7 @@ def test_S33_costly_requests_are_cheap_to_refuse(shared: World, request_: Signin
 
 
 def test_A15_no_debug_verbs() -> None:
-    """The kinds of frames are these seventeen; none dumps, resets or configures."""
+    """The kinds of frames are these eighteen; none dumps, resets or configures."""
     assert set(frames.KINDS) == {
         "status",
         "headers",
@@ -297,6 +297,7 @@ def test_A15_no_debug_verbs() -> None:
         "history",
         "hello",
         "grant",
+        "newest",
         "recover",
         "restore",
     }

@@ -23,6 +23,7 @@ from grail.operators.certificates import (
     consistent_subset,
 )
 from grail.operators.frames import Reply
+from grail.operators.grants import Hello
 from grail.operators.messages import Family, Message, Open, Promise, Scope, Standing, Vote
 from grail.operators.report import VOID, Report
 
@@ -150,9 +151,10 @@ class Coordinator:
         await self.operators.ask("voted", frame, heard, hopeless=hopeless, patient=patient)
         if ended:
             return ended[0]
-        if self._agreed(votes):
-            return check_decision(self._scope, self._certified("voted", votes), proposal)
-        return _Failed(above[0], len(self._certified("voted", votes)), contested=bool(contested))
+        counted = await self._certified("voted", votes)
+        if len(counted) < self._quorum:
+            return _Failed(above[0], len(counted), contested=bool(contested))
+        return check_decision(self._scope, counted, proposal)
 
     # b: ballots
 
@@ -286,7 +288,7 @@ class Coordinator:
         # lie: it goes on without them, while a quorum is left.
         left = dict(promises)
         while True:
-            counted = self._certified("promised", left)
+            counted = await self._certified("promised", left)
             if len(counted) < self._quorum:
                 return _Failed(above[0], alive, min(lagging.values(), default=None))
             in_the_way = self._blocker(left, target)
@@ -325,7 +327,7 @@ class Coordinator:
         await self._about(target.family).ask("voted", frame, heard, hopeless=hopeless)
         if ended:
             return ended[0]
-        counted = self._certified("voted", votes)
+        counted = await self._certified("voted", votes)
         if len(counted) < self._quorum:
             return _Failed(above[0], self._quorum)
         return check_decision(self._scope, counted, target)
@@ -414,13 +416,45 @@ class Coordinator:
     def _agreed(self, messages: Mapping[int, M]) -> bool:
         return len(messages) >= self._quorum and len(_counted(messages)) >= self._quorum
 
-    def _certified(self, stage: str, messages: Mapping[int, M]) -> list[M]:
-        """The messages that count together; who is left out, and so that it is, is reported."""
+    async def _certified(self, stage: str, messages: Mapping[int, M]) -> list[M]:
+        """The messages that count together; who is left out, and so that it is, is reported.
+
+        When too few are left, those left out are told why, so that they may count the next time.
+        """
         counted = _counted(messages)
-        for operator in sorted(messages.keys() - counted.keys()):
+        left_out = sorted(messages.keys() - counted.keys())
+        for operator in left_out:
             text = "its instance was replaced, or it says so of others"
             self.operators.report.add(stage, operator, VOID, text, 0.0)
+        if len(counted) < self._quorum:
+            for operator in left_out:
+                await self._tell_replaced(operator, messages)
         return list(counted.values())
+
+    async def _tell_replaced(self, operator: int, messages: Mapping[int, Message]) -> None:
+        """Show an operator the word of its newer instance, so that it asks for an epoch again.
+
+        That one may be gone before it had the epoch that it asked for: then nobody else tells it,
+        and what it says is void for ever. Whoever only says that there is one has no word to show.
+        """
+        had = messages[operator].head.v[operator]
+        words: list[Hello] = []
+
+        def heard(_operator: int, reply: Reply) -> bool:
+            if reply.refusal is None and reply.body is not None:
+                hello = Hello.parse(reply.blob())
+                hello.verify(self._scope)
+                if hello.head.sender != operator or hello.epoch <= had:
+                    raise SignatureInvalid("hello: another's, or of no newer instance")
+                words.append(hello)
+            return bool(words)
+
+        apart = replace(self.operators, report=Report())
+        accusers = [o for o, message in messages.items() if message.head.v[operator] > had]
+        await apart.ask("told", frames.newest_frame(operator), heard, accusers)
+        if words:
+            frame = frames.grant_frame(words[0])
+            await apart.ask("told", frame, lambda _operator, _reply: True, (operator,))
 
     # asking, and judging what comes back
 

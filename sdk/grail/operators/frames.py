@@ -19,12 +19,14 @@
     history              HistoryPart (evidence.py)              [verdicts made, txid or null]
     hello                epoch asked for                        Hello
     grant                [Hello, number of a page or null]      Grant, or that page of it
+    newest               operator                               Hello of its newest, or null
     recover              [[Grant..], [page..]]                  [hash of a missing page..]
     restore              [[Vote..], request]                    null
 
-The last four are for a new instance of an operator (ROUNDS.md, rule 6). Only its own host has a use
+The last five are for a new instance of an operator (ROUNDS.md, rule 6). Only its own host has a use
 for `hello`, `recover` and `restore`. `grant` is for the other operators; an older instance of the
-same operator that is shown the Hello stops voting, and answers null.
+same operator that is shown the Hello stops voting, and answers null. `newest` gives that Hello to
+whoever sees that the older one does not know of it.
 
 `spent` shows a transaction in a block (ROUNDS.md, rule 8); the list leads from an unconfirmed one
 that it conflicts with to one that hangs on it, and is empty when the operator knows that one.
@@ -78,6 +80,7 @@ SPENT: Final = "spent"
 HISTORY: Final = "history"
 HELLO: Final = "hello"
 GRANT: Final = "grant"
+NEWEST: Final = "newest"
 RECOVER: Final = "recover"
 RESTORE: Final = "restore"
 
@@ -97,6 +100,7 @@ KINDS: Final = (
     HISTORY,
     HELLO,
     GRANT,
+    NEWEST,
     RECOVER,
     RESTORE,
 )
@@ -397,6 +401,11 @@ def grant_frame(hello: Hello, page: int | None = None) -> Frame:
     return Frame(GRANT, [hello.serialize(), page])
 
 
+def newest_frame(operator: int) -> Frame:
+    """Ask for the word of an operator's newest instance that is known of."""
+    return Frame(NEWEST, operator)
+
+
 def recover_frame(grants: Sequence[Grant], pages: Sequence[bytes] = ()) -> Frame:
     """Bring the own enclave grants, and pages of them."""
     return Frame(RECOVER, [[grant.serialize() for grant in grants], list(pages)])
@@ -418,6 +427,11 @@ def read_grant(body: Any) -> tuple[Hello, int | None]:
     hello = Hello.parse(parts.blob("hello", most=MAX_MESSAGE))
     number = parts.optional("page")
     return hello, None if number is None else Fields([number], "grant frame").uint("page", 16)
+
+
+def read_newest(body: Any) -> int:
+    """The operator of a newest frame. Raises `DecodeError`."""
+    return Fields([body], "newest frame").uint("operator", 16)
 
 
 def read_recover(body: Any) -> tuple[tuple[Grant, ...], tuple[bytes, ...]]:

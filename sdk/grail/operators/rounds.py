@@ -298,6 +298,10 @@ class Acceptor:
             raise Refused("HelloInvalid", "nothing was granted, or not that much", got=str(number))
         return granted.pages[number]
 
+    def newest(self, operator: int) -> Hello | None:
+        """The word of that operator's newest instance, unless that is its first one."""
+        return self.epochs.hellos.get(operator)
+
     def superseded(self, hello: Hello) -> None:
         """Rule 7: another instance of this operator asks for a higher epoch, so this one stops.
 
