@@ -23,9 +23,12 @@ def test_outputs_are_stripped(path: Path) -> None:
 
 
 def executed(path: Path, folder: Path, copy_to: Path) -> nbformat.NotebookNode:
-    """The notebook after a run; the network's private files are copied before it ends."""
+    """The notebook after a run; the network's private files are copied before it ends.
+
+    Not those of hosts, which hold no secret: a host removes one when it is done with it.
+    """
     book = nbformat.read(path, as_version=4)
-    code = f"import shutil; _ = shutil.copytree(devnet.file.folder, {str(copy_to)!r}, ignore=shutil.ignore_patterns('node', 'run'))"
+    code = f"import shutil; _ = shutil.copytree(devnet.file.folder, {str(copy_to)!r}, ignore=shutil.ignore_patterns('node', 'run', 'hosts'))"
     book.cells.insert(len(book.cells) - 1, nbformat.v4.new_code_cell(code))
     client = NotebookClient(
         book, timeout=120, kernel_name="python3", resources={"metadata": {"path": str(folder)}}
