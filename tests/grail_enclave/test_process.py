@@ -62,8 +62,9 @@ class Process:
     def ask(self, kind: str, body: object = None) -> Reply:
         """One frame on a connection of its own."""
         with socket.socket(socket.AF_UNIX) as peer:
-            peer.settimeout(10)
+            # Where many wait to be accepted, a connect with a timeout fails at once (EAGAIN, unix(7)).
             peer.connect(str(self.socket))
+            peer.settimeout(10)
             peer.sendall(lengthened(Frame(kind, body).serialize()))
             with peer.makefile("rb") as stream:
                 size = int.from_bytes(stream.read(4), "little")
