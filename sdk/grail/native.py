@@ -169,6 +169,66 @@ def poseidon_constants(t: int) -> tuple[int, int, tuple[int, ...], tuple[int, ..
     return full, partial, _integers(rounds), _integers(matrix)
 
 
+# --------------------------------------------------------------------------- BabyJubJub and EdDSA
+
+Coordinates = tuple[int, int]
+"""x and y of a point, in [0, r)."""
+
+
+def _pair(raw: bytes) -> Coordinates:
+    x, y = _integers(raw)
+    return x, y
+
+
+def _number(value: int) -> bytes:
+    if not 0 <= value < 1 << 256:
+        raise InvalidInput("factor: expected an integer from 0 to 2^256 - 1")
+    return value.to_bytes(32, "big")
+
+
+def babyjub_add(left: Coordinates, right: Coordinates) -> Coordinates:
+    """The sum of two points of BabyJubJub. Raises: DecodeError off the curve, InvalidInput."""
+    with _mapped(InvalidInput):
+        return _pair(_native.babyjub_add(scalars(left), scalars(right)))
+
+
+def babyjub_times(point: Coordinates, number: int) -> Coordinates:
+    """A point times a number below 2^256. Raises: DecodeError off the curve, InvalidInput."""
+    with _mapped(InvalidInput):
+        return _pair(_native.babyjub_times(scalars(point), _number(number)))
+
+
+def babyjub_pack(point: Coordinates) -> bytes:
+    """The 32 bytes that stand for a point. Raises: DecodeError off the curve, InvalidInput."""
+    with _mapped(InvalidInput):
+        return _native.babyjub_pack(scalars(point))
+
+
+def babyjub_unpack(packed: bytes) -> Coordinates:
+    """The point that 32 bytes stand for. Raises: DecodeError."""
+    with _mapped():
+        return _pair(_native.babyjub_unpack(packed))
+
+
+def eddsa_public_key(secret: bytes) -> Coordinates:
+    """The public key of 32 secret bytes. Raises: InvalidInput."""
+    with _mapped(InvalidInput):
+        return _pair(_native.eddsa_public_key(secret))
+
+
+def eddsa_sign(secret: bytes, message: int) -> tuple[int, int, int]:
+    """R8's x and y, and S, over one field element. Raises: InvalidInput."""
+    with _mapped(InvalidInput):
+        x, y, s = _integers(_native.eddsa_sign(secret, scalar(message)))
+    return x, y, s
+
+
+def eddsa_verify(key: Coordinates, message: int, r8: Coordinates, s: int) -> None:
+    """Check a signature over one field element. Raises: ProofInvalid, InvalidInput."""
+    with _mapped(InvalidInput):
+        _native.eddsa_verify(scalars(key), scalar(message), scalars(r8), _number(s))
+
+
 # -------------------------------------------------------------- constraint systems and witnesses
 
 

@@ -9,15 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from signed_circuit import signed_message
 
 from grail import native
+from grail.crypto import babyjub
 from grail.crypto.poseidon import poseidon
-from grail.errors import InvalidInput, ProofInvalid
+from grail.errors import InvalidInput, ProofInvalid, SignatureInvalid
 from grail.zk import groth16, snarkjs
 from published.ledger import Case
 
 CIRCUITS = ("multiplier", "lessthan64", "poseidon_preimage", "merkle16")
-NO_CURVE = "of BabyJubJub: nothing here uses that curve before signatures are checked in circuits"
 NO_CEREMONY = "powers of tau: read from the ceremony on"
 NO_GENERATOR = "inputs of circom's own witness generator, which is not run here"
 
@@ -34,11 +35,40 @@ def _poseidon(case: dict[str, Any]) -> None:
 
 
 def baby_jubjub(folder: Path) -> Iterator[Case]:
-    """Its arithmetic and EdDSA over it: nothing of ours to hold against them yet."""
-    for file in ("babyjub_ops", "eddsa_babyjub_poseidon"):
-        cases = json.loads((folder / "poseidon" / f"{file}.json").read_text())["cases"]
-        for number in range(len(cases)):
-            yield Case(f"{file} {number}", None, NO_CURVE)
+    """Its arithmetic; signatures over it by circomlibjs, outside of a circuit and in one."""
+    cases = json.loads((folder / "poseidon" / "babyjub_ops.json").read_text())["cases"]
+    for number, case in enumerate(cases):
+        yield Case(f"babyjub_ops {number}", partial(_arithmetic, case))
+    cases = json.loads((folder / "poseidon" / "eddsa_babyjub_poseidon.json").read_text())["cases"]
+    for number, case in enumerate(cases):
+        yield Case(f"eddsa {number}", partial(_signature, case))
+
+
+def _arithmetic(case: dict[str, Any]) -> None:
+    left, right = (babyjub.BASE.times(int(case[name])) for name in ("a", "b"))
+    expected = [babyjub.Point(*map(int, case[name])) for name in ("aB8", "bB8", "sum")]
+    assert [left, right, left + right] == expected
+    assert left.pack().hex() == case["packed_aB8"]
+    assert babyjub.Point.unpack(left.pack()) == left
+
+
+def _signature(case: dict[str, Any]) -> None:
+    public, r8 = (babyjub.Point(*map(int, case[name])) for name in ("public_key", "R8"))
+    message, signature = int(case["message"]), babyjub.Signature(r8, int(case["S"]))
+    inputs = [public.x, public.y, message, r8.x, r8.y, signature.s]
+    circuit = signed_message()
+    if case["valid"]:
+        key = babyjub.SigningKey(bytes.fromhex(case["private_key_hex"]))
+        assert (key.public, key.sign(message)) == (public, signature)
+        assert signature.pack().hex() == case["signature_packed_hex"]
+        babyjub.verify(public, message, signature)
+        broken = native.r1cs_check(circuit.r1cs, native.program_run(circuit.program, inputs))
+        assert broken is None
+        return
+    with pytest.raises(SignatureInvalid):
+        babyjub.verify(public, message, signature)
+    witness = native.program_run(circuit.program, inputs)
+    assert native.r1cs_check(circuit.r1cs, witness) is not None
 
 
 def circom(folder: Path) -> Iterator[Case]:

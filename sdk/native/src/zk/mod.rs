@@ -3,12 +3,15 @@
 //! Field elements cross as 32 big-endian bytes below r; a list that is returned is joined.
 
 use ark_bn254::Fr;
+use ark_ff::{BigInteger, PrimeField};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
 
 use crate::edge::{outside, Fault, Outcome};
 
+mod babyjub;
+mod eddsa;
 mod field;
 mod gnark;
 mod msm;
@@ -52,6 +55,99 @@ fn poseidon_constants<'py>(
         PyBytes::new(py, &joined(&known.rounds)),
         PyBytes::new(py, &joined(&known.mds)),
     ))
+}
+
+/// Two coordinates from 32 big-endian bytes each.
+fn pair(coordinates: &[PyBackedBytes]) -> Outcome<[Fr; 2]> {
+    match field::list_from_be(coordinates)?.as_slice() {
+        [x, y] => Ok([*x, *y]),
+        _ => Err(Fault::input("BabyJubJub: a point is x and y")),
+    }
+}
+
+/// The sum of two points of BabyJubJub.
+#[pyfunction]
+fn babyjub_add<'py>(
+    py: Python<'py>,
+    left: Vec<PyBackedBytes>,
+    right: Vec<PyBackedBytes>,
+) -> PyResult<Raw<'py>> {
+    let raw = outside(py, || {
+        let ([x, y], [u, v]) = (pair(&left)?, pair(&right)?);
+        let sum = babyjub::point(&x, &y)? + babyjub::point(&u, &v)?;
+        Ok(joined(&babyjub::coordinates(&sum)?))
+    })?;
+    Ok(PyBytes::new(py, &raw))
+}
+
+/// A point of BabyJubJub times a number of 32 big-endian bytes.
+#[pyfunction]
+fn babyjub_times<'py>(
+    py: Python<'py>,
+    point: Vec<PyBackedBytes>,
+    number: PyBackedBytes,
+) -> PyResult<Raw<'py>> {
+    let raw = outside(py, || {
+        let [x, y] = pair(&point)?;
+        let product = babyjub::times(&babyjub::point(&x, &y)?, &number)?;
+        Ok(joined(&babyjub::coordinates(&product)?))
+    })?;
+    Ok(PyBytes::new(py, &raw))
+}
+
+/// The 32 bytes that stand for a point.
+#[pyfunction]
+fn babyjub_pack<'py>(py: Python<'py>, point: Vec<PyBackedBytes>) -> PyResult<Raw<'py>> {
+    let raw = outside(py, || {
+        let [x, y] = pair(&point)?;
+        let _ = babyjub::point(&x, &y)?;
+        Ok(babyjub::pack(&x, &y))
+    })?;
+    Ok(PyBytes::new(py, &raw))
+}
+
+/// The point that 32 bytes stand for.
+#[pyfunction]
+fn babyjub_unpack<'py>(py: Python<'py>, packed: PyBackedBytes) -> PyResult<Raw<'py>> {
+    let raw = outside(py, || Ok(joined(&babyjub::unpack(&packed)?)))?;
+    Ok(PyBytes::new(py, &raw))
+}
+
+/// The public key of 32 secret bytes.
+#[pyfunction]
+fn eddsa_public_key<'py>(py: Python<'py>, secret: PyBackedBytes) -> PyResult<Raw<'py>> {
+    let raw = outside(py, || Ok(joined(&eddsa::public_key(&secret)?)))?;
+    Ok(PyBytes::new(py, &raw))
+}
+
+/// Signs one element: R8's x and y, and S.
+#[pyfunction]
+fn eddsa_sign<'py>(
+    py: Python<'py>,
+    secret: PyBackedBytes,
+    message: PyBackedBytes,
+) -> PyResult<Raw<'py>> {
+    let raw = outside(py, || {
+        let signed = eddsa::sign(&secret, &field::from_be(&message)?)?;
+        let mut raw = joined(&signed.nonce);
+        raw.extend(signed.s.into_bigint().to_bytes_be());
+        Ok(raw)
+    })?;
+    Ok(PyBytes::new(py, &raw))
+}
+
+/// Checks a signature over one element.
+#[pyfunction]
+fn eddsa_verify(
+    py: Python<'_>,
+    key: Vec<PyBackedBytes>,
+    message: PyBackedBytes,
+    nonce: Vec<PyBackedBytes>,
+    s: PyBackedBytes,
+) -> PyResult<()> {
+    outside(py, || {
+        eddsa::verify(&pair(&key)?, &field::from_be(&message)?, &pair(&nonce)?, &s)
+    })
 }
 
 /// Wires, public outputs, public inputs, private inputs, labels, constraints.
@@ -325,6 +421,13 @@ impl Zkey {
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(poseidon_hash, module)?)?;
     module.add_function(wrap_pyfunction!(poseidon_constants, module)?)?;
+    module.add_function(wrap_pyfunction!(babyjub_add, module)?)?;
+    module.add_function(wrap_pyfunction!(babyjub_times, module)?)?;
+    module.add_function(wrap_pyfunction!(babyjub_pack, module)?)?;
+    module.add_function(wrap_pyfunction!(babyjub_unpack, module)?)?;
+    module.add_function(wrap_pyfunction!(eddsa_public_key, module)?)?;
+    module.add_function(wrap_pyfunction!(eddsa_sign, module)?)?;
+    module.add_function(wrap_pyfunction!(eddsa_verify, module)?)?;
     module.add_function(wrap_pyfunction!(r1cs_info, module)?)?;
     module.add_function(wrap_pyfunction!(r1cs_check, module)?)?;
     module.add_function(wrap_pyfunction!(wtns_wires, module)?)?;
