@@ -62,8 +62,10 @@ def read_settings(path: Path) -> Settings:
         settings = msgspec.json.decode(path.read_bytes(), type=Settings)
     except OSError as exc:
         raise InvalidInput(f"settings {path}: {exc.strerror}") from exc
-    except msgspec.DecodeError as exc:
-        raise InvalidInput(f"settings {path}: {exc}") from exc
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
+        # What was read may hold the token, so nothing of it is repeated.
+        reason = exc if isinstance(exc, msgspec.DecodeError) else "not JSON in UTF-8"
+        raise InvalidInput(f"settings {path}: {reason}") from exc
     if len(settings.token) < MIN_TOKEN:
         raise InvalidInput(f"settings {path}: the token has fewer than {MIN_TOKEN} characters")
     if not 0 < settings.port < 1 << 16:

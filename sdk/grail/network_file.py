@@ -114,7 +114,7 @@ def load(folder: Path) -> NetworkFile:
         raise DecodeError(f"{path}: more than {MAX_FILE} bytes")
     try:
         return _parse(folder, json.loads(raw))
-    except (ValueError, KeyError, TypeError, GrailError) as exc:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError, GrailError) as exc:
         raise DecodeError(f"{path}: not the file of a network ({type(exc).__name__})") from exc
 
 

@@ -96,7 +96,7 @@ class Terms:
             self._used |= {(int(fee), int(delay)) for fee, delay in listed}
         except FileNotFoundError:
             return
-        except (ValueError, TypeError) as exc:
+        except (ValueError, TypeError, OverflowError, RecursionError) as exc:
             raise DecodeError(f"{self._path}: not a list of deposit terms") from exc
 
     def remember(self, deposit: Deposit) -> None:

@@ -33,7 +33,7 @@ class Labels:
             self._apps |= {str(name): App.from_text(text) for name, text in listed.items()}
         except FileNotFoundError:
             return
-        except (ValueError, AttributeError, TypeError) as exc:
+        except (ValueError, AttributeError, TypeError, RecursionError) as exc:
             raise DecodeError(f"{self._path}: not a list of names") from exc
 
     def give(self, name: str, app: App) -> None:

@@ -121,19 +121,19 @@ class Account:
             handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
         except OSError as exc:
             raise InvalidInput(f"wallet {name!r}: {exc.strerror}") from exc
-        with os.fdopen(handle) as file:
+        with os.fdopen(handle, "rb") as file:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
             if mode & 0o077:
                 raise InvalidInput(
                     f"wallet {name!r}: mode {mode:o}, expected 600",
                     hint="others could have read the key: move the coins to a new wallet",
                 )
-            text = file.read(4096)
+            raw = file.read(4096)
         try:
-            body = json.loads(text)
+            body = json.loads(raw)
             made_for, secret = body["chain"], bytes.fromhex(body["secret"])
             fits = body["format"] == _FORMAT and body["name"] == name
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             # `from None`: the decoder's error quotes what it read
             raise InvalidInput(f"wallet {name!r}: the file is damaged") from None
         if not fits:

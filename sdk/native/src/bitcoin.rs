@@ -1,12 +1,12 @@
 //! Transactions, taproot, addresses and PSBTs by rust-bitcoin; script verdicts by Bitcoin Core's
 //! own interpreter (libbitcoinconsensus).
 
-mod address;
+pub(crate) mod address;
 mod consensus;
-mod psbt;
+pub(crate) mod psbt;
 mod sighash;
 mod taproot;
-mod transaction;
+pub(crate) mod transaction;
 
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;

@@ -7,6 +7,8 @@ use pyo3::prelude::*;
 
 mod bitcoin;
 mod edge;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 mod zk;
 
 #[pymodule]

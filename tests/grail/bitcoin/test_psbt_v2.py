@@ -9,54 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from kernel import verify_spend
-from sample_psbt import PAIRS, funded
+from sample_psbt import PAIRS, fields, funded, le, write
 
 from grail.bitcoin import psbt_v2
 from grail.bitcoin.psbt import MAGIC, Psbt
 from grail.bitcoin.tx import sign_key_path
-from grail.codec import compact_size, cs
+from grail.codec import cs
 from grail.errors import DecodeError, NotCanonical, TooLarge, TrailingBytes, Truncated
-
-Fields = dict[bytes, bytes]
-
-
-def le(value: int, size: int = 4) -> bytes:
-    return value.to_bytes(size, "little")
-
-
-def fields(psbt: Psbt) -> tuple[Fields, list[Fields], list[Fields]]:
-    """The maps of version 2, written from a PSBT without our reader."""
-    tx = psbt.tx
-    whole = {
-        b"\x02": le(tx.version),
-        b"\x03": le(tx.locktime),
-        b"\x04": compact_size(len(tx.inputs)),
-        b"\x05": compact_size(len(tx.outputs)),
-        b"\xfb": le(2),
-    }
-    inputs = []
-    for spent, known in zip(tx.inputs, psbt.inputs, strict=True):
-        own = {
-            b"\x0e": bytes(spent.outpoint.txid),
-            b"\x0f": le(spent.outpoint.vout),
-            b"\x10": le(spent.sequence),
-        }
-        if known.non_witness_utxo is not None and known.witness_utxo is not None:
-            out = known.witness_utxo
-            own[b"\x00"] = known.non_witness_utxo.serialize()
-            own[b"\x01"] = le(out.sats, 8) + cs(out.script)
-        if known.tap_internal_key is not None:
-            own[b"\x17"] = bytes(known.tap_internal_key)
-        inputs.append(own)
-    outputs = [{b"\x03": le(out.sats, 8), b"\x04": out.script} for out in tx.outputs]
-    return whole, inputs, outputs
-
-
-def write(whole: Fields, inputs: list[Fields], outputs: list[Fields]) -> bytes:
-    maps = [whole, *inputs, *outputs]
-    return MAGIC + b"".join(
-        b"".join(cs(key) + cs(one[key]) for key in sorted(one)) + b"\x00" for one in maps
-    )
 
 
 def test_both_versions_say_the_same() -> None:

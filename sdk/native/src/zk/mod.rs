@@ -12,21 +12,21 @@ use crate::edge::{outside, Fault, Outcome};
 
 mod babyjub;
 mod eddsa;
-mod field;
-mod gnark;
+pub(crate) mod field;
+pub(crate) mod gnark;
 mod msm;
-mod points;
+pub(crate) mod points;
 mod poseidon;
-mod program;
+pub(crate) mod program;
 mod prover;
-mod proving_key;
-mod r1cs;
-mod reader;
+pub(crate) mod proving_key;
+pub(crate) mod r1cs;
+pub(crate) mod reader;
 mod setup;
 mod sparse;
 mod verifier;
-mod wtns;
-mod zkey;
+pub(crate) mod wtns;
+pub(crate) mod zkey;
 
 type Raw<'py> = Bound<'py, PyBytes>;
 

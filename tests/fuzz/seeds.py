@@ -1,0 +1,222 @@
+"""Real objects for the fuzzers to start from, made when they are asked for.
+
+What others published is read beside the repository where it lies there, and left out elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+import sample_circuit
+import sample_psbt
+import simulator
+import spellbook
+from enclave_world import QUORUM, World, ask, ballot, open_round, promise, sign, vote
+
+from grail.bitcoin.psbt import Psbt
+from grail.bitcoin.tx import Tx
+from grail.draft.assembled import Assembled
+from grail.operators import frames as kinds
+from grail.operators import messages as signed
+from grail.operators.configuration import Configuration
+from grail.operators.evidence import SigningRequest
+from grail.operators.frames import Frame
+from grail.operators.grants import Claim, Grant, Hello, Promised, paged
+from grail.operators.roster import roster_fields
+
+PUBLISHED = Path(__file__).resolve().parents[3] / "shared" / "vectors"
+LARGEST = 40_000
+"""Bytes of a published seed: what is larger is too slow to be changed a million times."""
+
+
+# --------------------------------------------------------------------------------- an operator
+
+
+@cache
+def world() -> World:
+    """A chain with zkBTC on it."""
+    return World.begun()
+
+
+@cache
+def peg_in() -> Assembled:
+    """A proven peg-in."""
+    return world().peg_in(*world().paid())
+
+
+@cache
+def request() -> SigningRequest:
+    """What a client asks for."""
+    return world().request(peg_in())
+
+
+def configuration() -> Configuration:
+    """The operators' configuration."""
+    return world().configuration
+
+
+@cache
+def _asked() -> tuple[list[Frame], list[bytes]]:
+    """Frames of every kind that a request goes through, and what was answered."""
+    raw = request().serialize()  # first, since it makes blocks that enclaves are to know
+    enclaves = world().enclaves(QUORUM)
+    opened = open_round(enclaves[1], 1, request())
+    promises = [promise(each, opened, request()) for each in enclaves]
+    later = [ballot(each, promises, request()) for each in enclaves]
+    signatures = sign(enclaves[0], request(), later)
+    again = vote(enclaves[0], request())
+    status = ask(enclaves[0], kinds.STATUS)
+    votes = [signed.Vote.parse(reply.unwrap()) for reply in later]
+    asked = [
+        Frame(kinds.STATUS),
+        Frame(kinds.VOTE, raw),
+        kinds.open_frame(1, raw),
+        kinds.promise_frame(signed.Open.parse(opened.unwrap()), raw),
+        kinds.ballot_frame([signed.Promise.parse(reply.unwrap()) for reply in promises], raw),
+        kinds.sign_frame(votes, raw),
+        kinds.restore_frame(votes, raw),
+        Frame(kinds.BODY, votes[0].family),
+        Frame(kinds.HEADERS, [header.serialize() for header in world().chain.headers[:5]]),
+        Frame(kinds.FIRST_ROSTER_SIGN, roster_fields(world().first_roster.roster)),
+        Frame(kinds.FIRST_ROSTER_ACCEPT, world().first_roster.fields()),
+        Frame(kinds.RECORD, world().deploy_record().to_value()),
+        Frame(kinds.HELLO, 2),
+        Frame(kinds.NEWEST, 1),
+        kinds.spent_frame(
+            world().deploy.serialize(), world().chain.prove(world().deploy.txid), []
+        ),
+        *(Frame(kind, None) for kind in kinds.KINDS),
+    ]
+    replies = [opened, promises[0], later[0], signatures, again, status]
+    return asked, [reply.serialize() for reply in replies]
+
+
+def frames() -> list[Frame]:
+    """Frames as hosts send them."""
+    return _asked()[0]
+
+
+def replies() -> list[bytes]:
+    """Replies as enclaves give them, and a refusal with what stands in the way."""
+    standing = signed.Standing("InTheWay", 3)
+    refused = kinds.Reply(None, _refusal(), standing).serialize()
+    return [*_asked()[1], refused]
+
+
+def scope() -> signed.Scope:
+    """What simulated messages are good for."""
+    return simulator.scope()
+
+
+def _refusal() -> signed.Refusal:
+    key = simulator.keys(16)[3]
+    made = signed.Refusal(
+        simulator.NETWORK, simulator.CONFIGURATION, key.public, bytes(32), "Rule", "no", "a", "b"
+    )
+    return made.signed(key)
+
+
+@cache
+def messages() -> list[bytes]:
+    """Every kind of signed message, of a simulated roster."""
+    key, of = simulator.keys(16)[3], simulator.proposal("T", "ab")
+    network, configured = simulator.NETWORK, simulator.CONFIGURATION
+    head = signed.Head(network, simulator.NFT, configured, 3, (1,) * 16, simulator.TIP)
+    reports = (
+        signed.Report(of.outpoints[0], 0, None),
+        signed.Report(of.outpoints[1], 2, of.family),
+    )
+    hello = Hello(head, 1, key.public, bytes(32)).signed(key)
+    made: Sequence[signed.Message] = (
+        signed.Vote(head, 0, of.family, of.outpoints).signed(key),
+        signed.Open(head, 3, of.family).signed(key),
+        signed.Promise(head, 3, of.family, reports).signed(key),
+        hello,
+        Grant(head, 3, 1, key.public, bytes(32), (bytes(32),), (hello,)).signed(key),
+    )
+    claim = Claim(of.family, of.txid, of.outpoints, 3, decided=True)
+    pages = paged([claim], [Promised(of.outpoints[0], 2, of.family)])
+    return [*(each.serialize() for each in made), _refusal().serialize(), *pages]
+
+
+# ------------------------------------------------------------------------------------ Bitcoin
+
+
+@cache
+def transactions() -> list[Tx]:
+    """With witnesses and without, of our own and published ones."""
+    return [world().deploy, peg_in().tx, *spelled(), *upstream()]
+
+
+@cache
+def psbts() -> list[Psbt]:
+    """Of version 0."""
+    return [sample_psbt.funded(), world().psbt(peg_in()), sample_psbt.funded(1)]
+
+
+def psbts_2() -> list[bytes]:
+    """Of version 2."""
+    return [sample_psbt.write(*sample_psbt.fields(sample_psbt.funded(n))) for n in (1, 2)]
+
+
+# ------------------------------------------------------------------------------------- Charms
+
+
+@cache
+def spelled() -> list[Tx]:
+    """A transaction of each kind with a spell of ours."""
+    drafts = (
+        spellbook.deploy,
+        spellbook.peg_in,
+        spellbook.peg_out,
+        spellbook.transfer,
+        spellbook.issue,
+        spellbook.create,
+        spellbook.swap,
+        spellbook.batch,
+        spellbook.pay,
+        spellbook.new_roster,
+    )
+    return [draft().tx() for draft in drafts]
+
+
+@cache
+def upstream() -> list[Tx]:
+    """Published transactions with spells of Charms."""
+    from upstream_real import names, raw
+
+    if not (PUBLISHED / "charms").is_dir():
+        return []
+    return [Tx.parse(raw(PUBLISHED, name)) for name in names(PUBLISHED)]
+
+
+def payloads() -> list[bytes]:
+    """Spells of ours with their proofs."""
+    from grail.charms import envelope
+
+    return [envelope.payload(tx, envelope.spell_outputs(tx)[0]) for tx in spelled()]
+
+
+def bundles() -> list[bytes]:
+    """Descriptors with keys."""
+    found = [each.serialize() for each in spellbook.BUNDLES.values()]
+    return sorted(found, key=len)[:6]
+
+
+# ------------------------------------------------------------------------------------- proofs
+
+
+@cache
+def proof() -> bytes:
+    """A proof of the sample circuit."""
+    return sample_circuit.proved().proof
+
+
+def circuits(name: str) -> list[bytes]:
+    """Files of this name: the sample circuit's own and the published ones."""
+    own = {"circuit.r1cs": sample_circuit.R1CS, "witness.wtns": sample_circuit.WTNS}
+    found = [own[name]] if name in own else [b"zkey\x01\x00\x00\x00\x0a\x00\x00\x00"]
+    published = [path.read_bytes() for path in sorted(PUBLISHED.glob(f"circom/*/{name}"))]
+    return found + [raw for raw in published if len(raw) <= LARGEST]

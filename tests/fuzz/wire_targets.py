@@ -1,0 +1,218 @@
+"""What crosses the wire between users, hosts and enclaves: frames, requests, signed messages."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import cache
+from typing import Any
+
+from fuzz.target import Target
+from grail.codec import decode, encode
+from grail.errors import InvalidInput, Refused, SignatureInvalid
+from grail.operators import frames, messages, roster
+from grail.operators.configuration import Configuration
+from grail.operators.evidence import DeployRecord, HistoryPart, SigningRequest
+from grail.operators.frames import KINDS, Frame, Reply, Signatures, Status
+from grail.operators.grants import Grant, Hello, Page
+from grail_enclave.enclave import Enclave
+from grail_enclave.serve import Server
+
+_READERS: dict[str, Any] = {
+    frames.FIRST_ROSTER_SIGN: roster.read_roster,
+    frames.FIRST_ROSTER_ACCEPT: roster.FirstRoster.from_fields,
+    frames.RECORD: DeployRecord.from_value,
+    frames.VOTE: frames.read_vote,
+    frames.OPEN: frames.read_open,
+    frames.PROMISE: frames.read_promise,
+    frames.BALLOT: frames.read_ballot,
+    frames.SIGN: frames.read_sign,
+    frames.BODY: frames.read_body,
+    frames.SPENT: frames.read_spent,
+    frames.HISTORY: HistoryPart.from_value,
+    frames.HELLO: frames.read_hello,
+    frames.GRANT: frames.read_grant,
+    frames.NEWEST: frames.read_newest,
+    frames.RECOVER: frames.read_recover,
+    frames.RESTORE: frames.read_sign,
+}
+
+
+def frame(raw: bytes) -> None:
+    """A frame and what stands in it, by its kind."""
+    found = Frame.parse(raw)
+    assert found.serialize() == raw, "other bytes"
+    reader = _READERS.get(found.kind)
+    if reader is not None:
+        reader(found.body)
+
+
+def reply(raw: bytes) -> None:
+    """A reply, and the bodies that operators give."""
+    found = Reply.parse(raw)
+    assert found.serialize() == raw, "other bytes"
+    body = found.unwrap()
+    for read in (Status.from_fields, Signatures.from_fields, messages.BestHeader.from_fields):
+        try:
+            read(body)
+        except InvalidInput:
+            continue
+
+
+def request(raw: bytes) -> None:
+    """A signing request has one encoding."""
+    found = SigningRequest.parse(raw)
+    assert found.serialize() == raw, "other bytes"
+    for item in found.evidence:
+        try:
+            assert item.tx.serialize() == item.raw, "another transaction"
+        except InvalidInput:
+            continue
+
+
+_SIGNED = (messages.Vote, messages.Open, messages.Promise, Hello, Grant, messages.Refusal)
+
+
+def message(raw: bytes) -> None:
+    """Every kind of signed message; a changed one does not verify."""
+    from fuzz import seeds
+
+    for kind in (*_SIGNED, Page):
+        try:
+            found = kind.parse(raw)
+        except InvalidInput:
+            continue
+        assert found.serialize() == raw, f"{kind.__name__}: other bytes"
+        if isinstance(found, messages.Message):
+            try:
+                found.verify(seeds.scope())
+            except SignatureInvalid:
+                continue
+            assert raw in _good(), f"{kind.__name__}: a signature for other bytes holds"
+    raise InvalidInput("read")
+
+
+@cache
+def _good() -> frozenset[bytes]:
+    return frozenset(_messages())
+
+
+def configuration(raw: bytes) -> None:
+    """A configuration has one text."""
+    text = raw.decode("utf-8", "replace")
+    assert Configuration.from_json(text).to_json() == text, "another text"
+
+
+@cache
+def _enclave() -> Enclave:
+    from fuzz import seeds
+
+    return seeds.world().enclave()
+
+
+def enclave(raw: bytes) -> None:
+    """The enclave's one function: a refusal is signed, changes nothing, and is none of a fault."""
+    asked = _enclave()
+    before = asked.state_hash()
+    answer = asked.reply(raw)
+    assert Reply.parse(answer.serialize()) == answer, "an answer that is not read"
+    if answer.refusal is not None:
+        said = answer.refusal
+        assert said.rule != "InternalError", f"a fault inside: {said.message}"
+        assert asked.state_hash() == before, "a refusal that changed something"
+        raise Refused(said.rule, said.message)
+
+
+class _Line:
+    """The writing half of a connection that takes everything."""
+
+    def __init__(self) -> None:
+        self.raw = bytearray()
+
+    def write(self, raw: bytes) -> None:
+        self.raw += raw
+
+    async def drain(self) -> None:
+        return
+
+
+@cache
+def _loop() -> asyncio.AbstractEventLoop:
+    return asyncio.new_event_loop()
+
+
+def socket(raw: bytes) -> None:
+    """All that a peer sends on one connection: each frame is answered, the rest is dropped."""
+    seen: list[bytes] = []
+
+    def answer(frame: bytes) -> bytes:
+        seen.append(frame)
+        return encode(["ok", len(frame)])
+
+    async def served() -> None:
+        reader, line = asyncio.StreamReader(limit=1 << 16), _Line()
+        reader.feed_data(raw)
+        reader.feed_eof()
+        server = Server(None, answer)  # type: ignore[arg-type]
+        try:
+            while await server._one(reader, line):  # type: ignore[arg-type]
+                pass
+        except (OSError, EOFError, TimeoutError, InvalidInput):
+            pass
+        assert bytes(line.raw) == b"".join(
+            frames.lengthened(encode(["ok", len(each)])) for each in seen
+        ), "answers mixed"
+
+    _loop().run_until_complete(served())
+    whole = b"".join(frames.lengthened(each) for each in seen)
+    assert raw.startswith(whole), "a frame that nobody sent"
+
+
+def _frames() -> list[bytes]:
+    from fuzz import seeds
+
+    return [frame.raw for frame in seeds.frames()]
+
+
+def _replies() -> list[bytes]:
+    from fuzz import seeds
+
+    return seeds.replies()
+
+
+def _requests() -> list[bytes]:
+    from fuzz import seeds
+
+    return [seeds.request().serialize(), SigningRequest(b"").serialize()]
+
+
+def _messages() -> list[bytes]:
+    from fuzz import seeds
+
+    return seeds.messages()
+
+
+def _configurations() -> list[bytes]:
+    from fuzz import seeds
+
+    return [seeds.configuration().to_json().encode()]
+
+
+def _lines() -> list[bytes]:
+    raws = _frames()
+    some = [frames.lengthened(raw) for raw in sorted(raws, key=len)[:6]]
+    return [b"".join(some), *some, b"\xff\xff\xff\xff", b"\x00\x00\x00\x00" * 3]
+
+
+def _bare() -> list[bytes]:
+    return [*_frames(), *(encode([kind, None]) for kind in KINDS), encode(decode(encode([])))]
+
+
+TARGETS = (
+    Target("frame", frame, _frames, most=32_768),
+    Target("reply", reply, _replies, refusals=(InvalidInput, Refused), most=8_192),
+    Target("signing request", request, _requests, most=32_768),
+    Target("signed message", message, _messages),
+    Target("configuration", configuration, _configurations),
+    Target("socket frame", socket, _lines, most=8_192),
+    Target("enclave", enclave, _bare, refusals=(Refused,), most=32_768),
+)
