@@ -220,3 +220,45 @@ def circuits(name: str) -> list[bytes]:
     found = [own[name]] if name in own else [b"zkey\x01\x00\x00\x00\x0a\x00\x00\x00"]
     published = [path.read_bytes() for path in sorted(PUBLISHED.glob(f"circom/*/{name}"))]
     return found + [raw for raw in published if len(raw) <= LARGEST]
+
+
+def programs() -> list[bytes]:
+    """Witness programs: one of every operation, and that of a compiled app's action."""
+    operations = b"".join(
+        code.to_bytes(1, "little") + b"".join(n.to_bytes(4, "little") for n in (0, 1, 2))
+        for code in range(13)
+    )
+    constants = b"".join(value.to_bytes(32, "little") for value in (0, 1))
+    raw = b"GWP1" + b"".join(n.to_bytes(4, "little") for n in (1, 2)) + constants
+    raw += (13).to_bytes(4, "little") + operations
+    raw += (2).to_bytes(4, "little") + b"".join(n.to_bytes(4, "little") for n in (2, 15))
+    return [raw]
+
+
+def gnark_proofs() -> list[bytes]:
+    """Proofs of SP1 in published transactions: 256 bytes after four of a header."""
+    from grail.charms.upstream import proof as spells
+
+    found = [spells.read(tx) for tx in upstream()]
+    return [each.proof[-256:] for each in found if each is not None] or [bytes(256)]
+
+
+def gnark_keys() -> list[bytes]:
+    """Keys of Charms where they lie; their points are those of any such key."""
+    from grail.charms.upstream import keys
+
+    return sorted(keys.read(keys.folders()).values(), key=len)[:4] or [bytes(300)]
+
+
+def addresses() -> list[bytes]:
+    """Of every kind of output that the made chain has."""
+    from grail import native
+    from grail.errors import InvalidInput
+
+    found = []
+    for out in (out for tx in transactions() for out in tx.outputs):
+        try:
+            found.append(native.address_encode(out.script, "bcrt").encode())
+        except InvalidInput:
+            continue
+    return found
