@@ -8,7 +8,7 @@ CRATE := --manifest-path sdk/native/Cargo.toml --locked
 CARGO_ENV = PYO3_PYTHON=$(CURDIR)/$(PYTHON) \
     LD_LIBRARY_PATH=$$($(PYTHON) -c 'import sysconfig; print(sysconfig.get_config_var("LIBDIR"))')
 
-.PHONY: help setup demo test check test-unit test-net test-docs test-ext accept threats cli-page nightly bench-prover wheel clean
+.PHONY: help setup demo test check test-unit test-net test-docs test-ext accept threats cli-page nightly fuzz setup-fuzz bench-prover wheel clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -39,10 +39,10 @@ test-net: setup  ## tests with a real node and real operators
 test-docs: setup  ## README, examples, notebooks and docs, all run
 	$(PYTEST) -q -m docs
 
-test-ext: setup  ## tests that need something more (Node.js with snarkjs); REQUIRE=snarkjs makes a skip a failure
+test-ext: setup-fuzz  ## tests that need something more (schemathesis, Node.js with snarkjs); REQUIRE=snarkjs makes a skip a failure
 	$(PYTEST) -q -m ext
 
-accept: setup  ## one line per promise of each finished piece of work, each computed
+accept: setup-fuzz  ## one line per promise of each finished piece of work, each computed
 	@$(PYTHON) tests/accept.py
 
 threats: setup  ## the threat table with the tests of each row, into docs/threats.md
@@ -51,8 +51,14 @@ threats: setup  ## the threat table with the tests of each row, into docs/threat
 cli-page: setup  ## what every verb's --help prints, into docs/cli.md
 	@$(PYTHON) tests/command_line.py
 
-nightly: setup  ## long campaigns
+nightly: setup-fuzz  ## long campaigns
 	$(PYTEST) -q -n 2 -m nightly
+
+fuzz: setup-fuzz  ## every fuzzer for ten minutes; RUNS=1000000 for a count, TARGET=name for one
+	@$(PYTHON) tests/fuzzers.py $(if $(TARGET),"$(TARGET)")
+
+setup-fuzz:
+	@.ci/setup fuzz
 
 bench-prover: setup  ## the prover beside snarkjs
 	@$(PYTHON) benchmarks/prover.py
