@@ -20,7 +20,9 @@ def main(names: list[str]) -> int:
     """Run the fuzzers named, or all of them."""
     unknown = set(names) - set(campaign.NAMES)
     if unknown:
-        print(f"no such target: {', '.join(sorted(unknown))}; there are", *campaign.NAMES, sep="\n  ")
+        print(
+            f"no such target: {', '.join(sorted(unknown))}; there are", *campaign.NAMES, sep="\n  "
+        )
         return 2
     runs = int(os.environ.get("RUNS", "0"))
     seconds = int(os.environ.get("SECONDS_EACH", "0" if runs else "600"))

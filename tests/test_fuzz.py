@@ -49,7 +49,8 @@ def broken(raw: bytes) -> None:
 
 def test_a_fault_is_a_finding_and_a_refusal_is_none() -> None:
     target = Target("broken", broken, lambda: [b""])
-    assert target.once(b"") and target.bounded(b"")
+    assert target.once(b"")
+    assert target.bounded(b"")
     assert not target.once(b"r")
     for fault in (b"k", b"p"):
         with pytest.raises(Finding):

@@ -14,13 +14,11 @@ def fuzzers() -> str:
     from fuzz import campaign
 
     wanted = int(os.environ.get("FUZZ_RUNS", EACH))
-    outcomes = list(campaign.run(runs=wanted, at_once=2))
+    outcomes = list(campaign.run(runs=wanted, at_once=2, under=campaign.FOLDER / "accept"))
     findings = [f"{each.name}: {what}" for each in outcomes for what in each.findings]
     least = min(outcomes, key=lambda each: each.executions)
-    lines = [
-        f"fuzzers {len(outcomes)}, executions {sum(each.executions for each in outcomes):,}, "
-        f"at least {least.executions:,} each, crashes {len(findings)} left"
-    ]
+    total = sum(each.executions for each in outcomes)
+    lines = [f"fuzzers {len(outcomes)}, executions {total:,}, crashes {len(findings)} left"]
     lines += [f"  {each.name:24} {each.executions:10,}" for each in outcomes]
     text = "\n".join(lines)
     assert not findings, text + "\n" + "\n".join(findings)

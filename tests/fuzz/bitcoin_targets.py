@@ -93,7 +93,10 @@ class HostileNode(Node):
         self._ids = iter(range(1, 1 << 20))
 
     async def _authorized(
-        self, method: str, request: object, patience: float | None
+        self,
+        method: str,
+        request: object,
+        patience: float | None,  # noqa: ARG002 - as the real one
     ) -> tuple[int, bytes]:
         self.asked += 1
         assert self.asked < 1_000, f"{method}: asks for ever"

@@ -65,12 +65,16 @@ def main() -> None:
             refused += _refused(read, lie, GrailError)
     for size in (*LIES, (1 << 32) - 1):
         told += 1
-        refused += _refused(lambda raw: announced(raw), (size % (1 << 32)).to_bytes(4, "little"), TooLarge)
+        refused += _refused(
+            lambda raw: announced(raw), (size % (1 << 32)).to_bytes(4, "little"), TooLarge
+        )
     # CBOR's own heads of eight bytes, for every type that has a length
     for major in (2, 3, 4, 5):
         for lie in LIES:
             told += 1
-            refused += _refused(decode, bytes([major << 5 | 27]) + lie.to_bytes(8, "big"), GrailError)
+            refused += _refused(
+                decode, bytes([major << 5 | 27]) + lie.to_bytes(8, "big"), GrailError
+            )
     print(told, refused)
 
 

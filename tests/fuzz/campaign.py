@@ -1,7 +1,7 @@
 """All fuzzers, and what came of them.
 
-    campaign.run(names, runs=1_000_000)      a number of executions each
-    campaign.run(names, seconds=600)         ten minutes each
+campaign.run(names, runs=1_000_000)      a number of executions each
+campaign.run(names, seconds=600)         ten minutes each
 """
 
 from __future__ import annotations
@@ -52,9 +52,9 @@ def _binary() -> Path:
     return native.build()
 
 
-def prepared(name: str) -> Path:
+def prepared(name: str, under: Path = FOLDER) -> Path:
     """The folder of a target, with its seeds; what earlier campaigns found worth keeping stays."""
-    folder = FOLDER / name.replace(" ", "-").replace("'", "").replace("/", "-")
+    folder = under / name.replace(" ", "-").replace("'", "").replace("/", "-")
     decoder = name.removeprefix("Rust ")
     made = native.seeds(decoder) if decoder != name else TARGETS[name].seeds()
     for part in ("seeds", "corpus", "found"):
@@ -105,13 +105,17 @@ def run(
     runs: int = 0,
     seconds: int = 0,
     at_once: int = 1,
+    under: Path = FOLDER,
     told: Callable[[Outcome], None] = lambda _: None,
 ) -> Iterator[Outcome]:
-    """Every fuzzer, in order; `told` hears of each when it is done."""
+    """Every fuzzer, in order; `told` hears of each when it is done.
+
+    Two campaigns at the same time want two folders.
+    """
     wanted = list(names)
     if any(name.startswith("Rust ") for name in wanted):
         _binary()
-    folders = {name: prepared(name) for name in wanted}
+    folders = {name: prepared(name, under) for name in wanted}
 
     def one(name: str) -> Outcome:
         outcome = fuzz(name, folders[name], runs=runs, seconds=seconds)

@@ -29,8 +29,9 @@ def cbor(raw: bytes) -> None:
     try:
         assert encode(decode(raw)) == raw, "other bytes without free keys"
     except DecodeError as exc:
-        # the only reason that is left: a key that is neither text nor bytes
-        assert "key" in str(exc) or "unhashable" in str(exc), str(exc)
+        # The only reason that is left is a key that is neither text nor bytes.
+        if "key" not in str(exc) and "unhashable" not in str(exc):
+            raise AssertionError("refused for its keys alone") from exc
 
 
 @cache

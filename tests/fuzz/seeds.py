@@ -84,9 +84,7 @@ def _asked() -> tuple[list[Frame], list[bytes]]:
         Frame(kinds.RECORD, world().deploy_record().to_value()),
         Frame(kinds.HELLO, 2),
         Frame(kinds.NEWEST, 1),
-        kinds.spent_frame(
-            world().deploy.serialize(), world().chain.prove(world().deploy.txid), []
-        ),
+        kinds.spent_frame(world().deploy.serialize(), world().chain.prove(world().deploy.txid), []),
         *(Frame(kind, None) for kind in kinds.KINDS),
     ]
     replies = [opened, promises[0], later[0], signatures, again, status]

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from fuzz import bitcoin_targets, charms_targets, file_targets, host_targets, wire_targets, zk_targets
+from fuzz import (
+    bitcoin_targets,
+    charms_targets,
+    file_targets,
+    host_targets,
+    wire_targets,
+    zk_targets,
+)
 from fuzz.target import Target
 
 _MODULES = (

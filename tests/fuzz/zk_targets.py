@@ -29,7 +29,8 @@ def r1cs(raw: bytes) -> None:
 def wtns(raw: bytes) -> None:
     """The wires of a witness are numbers below r."""
     wires = snarkjs.read_wtns(raw)
-    assert wires[0] == 1 and all(0 <= wire < native.R for wire in wires), "no numbers of the field"
+    assert wires[0] == 1, "wire 0 is not one"
+    assert all(0 <= wire < native.R for wire in wires), "no numbers of the field"
 
 
 def zkey(raw: bytes) -> None:

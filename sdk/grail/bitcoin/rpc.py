@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Sequence
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -155,7 +155,8 @@ class Rpc:
     def _json(self, method: str, status: int, raw: bytes) -> object:
         try:
             return json.loads(raw, parse_float=Decimal, parse_constant=_no_constant)
-        except (ValueError, RecursionError) as exc:
+        # InvalidOperation: a number whose exponent is more than a Decimal can have.
+        except (ValueError, InvalidOperation, RecursionError) as exc:
             raise DecodeError(
                 f"node {self.url}: {method}: the answer (HTTP {status}) is not JSON"
             ) from exc

@@ -16,7 +16,10 @@ fn chosen() -> Decoder {
     let found = DECODERS.iter().find(|(known, _)| *known == name);
     let Some((_, decoder)) = found else {
         let known: Vec<_> = DECODERS.iter().map(|(known, _)| *known).collect();
-        eprintln!("GRAIL_FUZZ: got {name:?}, expected one of {}", known.join(", "));
+        eprintln!(
+            "GRAIL_FUZZ: got {name:?}, expected one of {}",
+            known.join(", ")
+        );
         std::process::exit(2);
     };
     *decoder
