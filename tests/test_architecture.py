@@ -20,6 +20,7 @@ LAYERS = [
     ["grail.codec"],
     ["grail.native"],
     ["grail.crypto"],
+    ["grail.attestation"],
     ["grail.bitcoin"],
     ["grail.zk"],
     ["grail.charms"],

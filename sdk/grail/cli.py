@@ -30,7 +30,7 @@ UNINSTALLED = ("grail_devnet.cli",)
 ORDER = (
     *("devnet", "address", "balance", "pay", "deposit", "peg-in", "transfer", "issue"),
     *("pool", "swap", "peg-out", "recover", "retry", "raise-fee", "fate", "lost"),
-    *("spell", "zk"),
+    *("spell", "zk", "attest"),
 )
 """The verbs in the order in which somebody new meets them; others come after these."""
 

@@ -16,6 +16,8 @@ import cbor2
 
 from grail.errors import (
     DecodeError,
+    DuplicateKey,
+    Indefinite,
     InvalidInput,
     NotCanonical,
     TooDeep,
@@ -47,18 +49,19 @@ _UNSIGNED, _STRINGS, _CONTAINERS, _MAP, _TAG = 0, (2, 3), (4, 5), 5, 6
 """CBOR's major types."""
 
 
-def encode(value: Any) -> bytes:
+def encode(value: Any, *, any_order: bool = False) -> bytes:
     """The canonical bytes of None, bool, int, bytes, str, lists and maps of them.
 
-    Integers from 2^64 on become bignums (tag 2); none is below -2^64. Raises `InvalidInput`.
+    Integers from 2^64 on become bignums (tag 2); none is below -2^64. With `any_order` the keys of
+    maps stay in the order in which they stand, for formats of others. Raises `InvalidInput`.
     """
     try:
-        return cbor2.dumps(_plain(value, 0))
+        return cbor2.dumps(_plain(value, 0, any_order))
     except (cbor2.CBOREncodeError, UnicodeEncodeError) as exc:
         raise InvalidInput(f"CBOR: {exc}") from exc
 
 
-def _plain(value: Any, depth: int) -> Any:
+def _plain(value: Any, depth: int, any_order: bool = False) -> Any:
     """The value in types that the library writes in one way, with the keys of maps in order."""
     if depth > MAX_DEPTH:
         raise InvalidInput(f"CBOR: nested deeper than {MAX_DEPTH}")
@@ -75,20 +78,21 @@ def _plain(value: Any, depth: int) -> Any:
     if isinstance(value, str):
         return str(value)
     if isinstance(value, (list, tuple)):
-        return [_plain(item, depth + 1) for item in value]
+        return [_plain(item, depth + 1, any_order) for item in value]
     # A plain dict is told apart first: the question whether something is a Mapping is a slow one.
     if isinstance(value, dict) or isinstance(value, Mapping):  # noqa: SIM101
-        return _ordered(value, depth) if value else {}
+        return _ordered(value, depth, any_order) if value else {}
     raise InvalidInput(
         f"CBOR: a {type(value).__name__} has no encoding here",
         hint="use None, bool, int, bytes, str, lists and maps",
     )
 
 
-def _ordered(value: Mapping[Any, Any], depth: int) -> dict[Any, Any]:
+def _ordered(value: Mapping[Any, Any], depth: int, any_order: bool) -> dict[Any, Any]:
     keyed = [(_key(_plain(key, depth + 1)), item) for key, item in value.items()]
-    keyed.sort(key=lambda pair: cbor2.dumps(pair[0]))
-    made = {key: _plain(item, depth + 1) for key, item in keyed}
+    if not any_order:
+        keyed.sort(key=lambda pair: cbor2.dumps(pair[0]))
+    made = {key: _plain(item, depth + 1, any_order) for key, item in keyed}
     if len(made) != len(value):
         raise InvalidInput("CBOR: a map has one key twice")
     return made
@@ -107,13 +111,16 @@ def decode(
     max_bytes: int = MAX_BYTES,
     max_depth: int = MAX_DEPTH,
     free_keys: bool = False,
+    any_order: bool = False,
 ) -> Any:
     """The value whose canonical bytes are `raw`; arrays become lists, as map keys tuples.
 
     Keys of maps are text and byte strings, of which Python's hash is keyed. With `free_keys` they
     may be small numbers and short arrays too (a spell's, a bundle's); all heads are then looked at
-    before the first map is built. Raises `Truncated`, `TrailingBytes`, `TooDeep`, `TooLarge`,
-    `NotCanonical` or `DecodeError`.
+    before the first map is built. With `any_order` the keys of maps need not be in order, for
+    formats of others.
+    Raises `Truncated`, `TrailingBytes`, `TooDeep`, `TooLarge`, `NotCanonical` (`Indefinite` where a
+    length is), `DuplicateKey` or `DecodeError`.
     """
     if len(raw) > max_bytes:
         raise TooLarge(f"CBOR: got {len(raw)} bytes, expected at most {max_bytes}")
@@ -140,7 +147,7 @@ def decode(
     if stream.tell() != len(raw):
         raise TrailingBytes(f"CBOR: {len(raw) - stream.tell()} bytes after the value")
     try:
-        again = encode(value)
+        again = encode(value, any_order=any_order)
     except InvalidInput as exc:
         raise DecodeError(str(exc)) from exc
     if again != raw:
@@ -172,7 +179,7 @@ def _check_keys(raw: bytes, max_depth: int) -> None:
         if argument > 23:
             if argument > 27:
                 indefinite = argument == 31 and major < _TAG
-                refusal = NotCanonical if indefinite else DecodeError
+                refusal = Indefinite if indefinite else DecodeError
                 raise refusal(f"CBOR: additional information {argument}")
             width = 1 << (argument - 24)
             argument = int.from_bytes(raw[at : at + width], "big")
@@ -206,7 +213,9 @@ def _named(exc: Exception) -> DecodeError:
     if "nesting depth" in text:
         return TooDeep(f"CBOR: {text}")
     if "indefinite" in text:
-        return NotCanonical(f"CBOR: {text}")
+        return Indefinite(f"CBOR: {text}")
+    if "Duplicate" in text:
+        return DuplicateKey(f"CBOR: {text}")
     return DecodeError(f"CBOR: {text}")
 
 

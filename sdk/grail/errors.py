@@ -7,14 +7,16 @@ GrailError                        .hint says what to do; str(e) says what was go
       TrailingBytes               bytes are left after the end
       TooDeep                     nested deeper than the limit
       TooLarge                    longer than the limit
+      DuplicateKey                a map has one key twice
       NotCanonical                decodes, but another encoding is the canonical one
+        Indefinite                a length that is not stated
     InsufficientFunds             the wallet's plain coins do not cover what was asked
     WouldBurn                     the transaction would destroy charms and nobody asked for that
   Incorrect                       evidence does not hold
     ProofInvalid                  a Groth16 proof does not verify
     SignatureInvalid              a Schnorr signature does not verify
     SpellIncorrect                a spell breaks a rule; .rule is PROTOCOL's name of the refusal
-    AttestationInvalid            a document or certificate that should bind a key does not
+    AttestationInvalid            a Nitro document does not hold; .rule is the check's name
   Unsatisfied                     a circuit's constraint failed: its line, and the values
   Refused                         an operator said no: .operator, .rule, .got, .expected
     QuorumNotReached              too few operators answered alike: .replies says who and why
@@ -77,8 +79,16 @@ class TooLarge(DecodeError):
     """Longer than the limit."""
 
 
+class DuplicateKey(DecodeError):
+    """A map has one key twice."""
+
+
 class NotCanonical(DecodeError):
     """The value decodes, but these are not its canonical bytes."""
+
+
+class Indefinite(NotCanonical):
+    """A string, array or map whose length is not stated."""
 
 
 class InsufficientFunds(InvalidInput):
@@ -102,7 +112,20 @@ class SignatureInvalid(Incorrect):
 
 
 class AttestationInvalid(Incorrect):
-    """A document that should bind a key does not."""
+    """A Nitro document does not say what it should, or nobody who is trusted says it.
+
+    `rule` is the check's name (docs/attestation.md lists them); `got` and `expected` are short
+    texts for people.
+    """
+
+    def __init__(
+        self, rule: str, message: str, *, got: str = "", expected: str = "", hint: str = ""
+    ) -> None:
+        super().__init__(f"{rule}: {message}", hint=hint)
+        self.rule = rule
+        self.detail = message
+        self.got = got
+        self.expected = expected
 
 
 class SpellIncorrect(Incorrect):

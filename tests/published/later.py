@@ -9,7 +9,6 @@ from pathlib import Path
 from published.ledger import Case
 
 HPKE = "HPKE: nothing is sealed to an enclave yet; used, by pyhpke, from the issue that does it on"
-NITRO = "Nitro documents: used from issue 7 (attestation) on"
 PASSKEYS = "passkeys: used from the issue that checks WebAuthn assertions on"
 FROST = "threshold signatures: used from the issue that brings FROST on; keys are NUMS until then"
 
@@ -21,12 +20,6 @@ def hpke(folder: Path) -> Iterator[Case]:
         for kind in ("encryptions", "exports"):
             for place in range(len(suite[kind])):
                 yield Case(f"suite {number} {kind} {place}", None, HPKE)
-
-
-def nitro(folder: Path) -> Iterator[Case]:
-    """Real documents of the device."""
-    for name in json.loads((folder / "nitro" / "expected.json").read_text()):
-        yield Case(name, None, NITRO)
 
 
 def webauthn(folder: Path) -> Iterator[Case]:

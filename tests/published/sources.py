@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from published import bitcoin, later, proofs, psbt, wycheproof
+from published import bitcoin, later, nitro, proofs, psbt, wycheproof
 from published.ledger import Source
 
 SOURCES = (
@@ -16,7 +16,7 @@ SOURCES = (
     Source("Poseidon", ("poseidon/poseidon*",), proofs.poseidon_hashes),
     Source("BabyJubJub, EdDSA", ("poseidon/babyjub*", "poseidon/eddsa*"), proofs.baby_jubjub),
     Source("circom", ("circom/*",), proofs.circom),
-    Source("Nitro", ("nitro/*",), later.nitro),
+    Source("Nitro", ("nitro/*",), nitro.cases),
     Source("WebAuthn", ("webauthn/*",), later.webauthn),
     Source("FROST", ("frost/*", "bip445/*"), later.frost),
 )
