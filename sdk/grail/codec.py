@@ -155,6 +155,36 @@ def decode(
     return value
 
 
+def decode_any_form(raw: bytes, *, max_bytes: int, max_depth: int) -> Any:
+    """The value of `raw` in whatever form it was written: for a device whose firmware is not ours.
+
+    Tags, floats, duplicate keys, and keys that are no text or bytes are refused all the same.
+    Raises `DecodeError` and its kinds.
+    """
+    if len(raw) > max_bytes:
+        raise TooLarge(f"CBOR: got {len(raw)} bytes, expected at most {max_bytes}")
+    stream = io.BytesIO(raw)
+    decoder = cbor2.CBORDecoder(
+        stream,
+        max_depth=min(max_depth, MAX_DEPTH),
+        allow_duplicate_keys=False,
+        strict_hashable_types=True,
+        semantic_decoders=_TAGS,
+        tag_hook=_refuse,
+    )
+    try:
+        value = _plain(decoder.decode(), 0, any_order=True)
+    except cbor2.CBORDecodeEOF as exc:
+        raise Truncated(f"CBOR: the {len(raw)} bytes end inside a value") from exc
+    except InvalidInput as exc:
+        raise DecodeError(str(exc)) from exc
+    except (cbor2.CBORError, ValueError, TypeError, OverflowError, MemoryError) as exc:
+        raise _named(exc) from exc
+    if stream.tell() != len(raw):
+        raise TrailingBytes(f"CBOR: {len(raw) - stream.tell()} bytes after the value")
+    return value
+
+
 def _check_keys(raw: bytes, max_depth: int) -> None:
     """Refuse maps whose keys could be made to collide: one pass over the heads, nothing is built.
 

@@ -107,15 +107,6 @@ class Link:
 
         `below` is how many authorities follow. Raises `AttestationInvalid`.
         """
-        if self.certificate.version != x509.Version.v3:
-            raise AttestationInvalid("CertificateForm", f"{self.place}: not version 3")
-        if self.certificate.signature_algorithm_oid != SignatureAlgorithmOID.ECDSA_WITH_SHA384:
-            raise AttestationInvalid(
-                "CertificateAlgorithm",
-                f"{self.place}: how it is signed",
-                got=self.certificate.signature_algorithm_oid.dotted_string,
-                expected=SignatureAlgorithmOID.ECDSA_WITH_SHA384.dotted_string,
-            )
         first, last = self.certificate.not_valid_before_utc, self.certificate.not_valid_after_utc
         if not first <= time <= last:
             raise AttestationInvalid(
@@ -183,6 +174,19 @@ class Link:
                 got=self.issuer.rfc4514_string()[:120],
                 expected=issuer.subject.rfc4514_string()[:120],
                 hint="the bundle goes from the root down, each issued by the one before it",
+            )
+        if self.subject == self.issuer:
+            # RFC 5280 would not count it in path lengths; below the root nothing is self-issued.
+            raise AttestationInvalid(
+                "ChainOrder", f"{self.place} names itself as its issuer, below the root"
+            )
+        algorithm = self.certificate.signature_algorithm_oid
+        if algorithm != SignatureAlgorithmOID.ECDSA_WITH_SHA384:
+            raise AttestationInvalid(
+                "CertificateAlgorithm",
+                f"{self.place}: how it is signed",
+                got=algorithm.dotted_string,
+                expected=SignatureAlgorithmOID.ECDSA_WITH_SHA384.dotted_string,
             )
         authority = self._extension(x509.AuthorityKeyIdentifier)
         subject = issuer._extension(x509.SubjectKeyIdentifier)
