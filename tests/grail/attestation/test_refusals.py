@@ -313,7 +313,7 @@ def test_A7_broken_or_reordered() -> None:
     }
     for bundle in ([root, region, zone, zone, instance], [root, *FORGER.ders[:4]]):
         raw = FORGER.signed(encode(fields([*bundle, leaf]), any_order=True))
-        refused("ChainOrder" if bundle[1] is root else "PathLength", raw)
+        refused("ChainOrder" if bundle[1] == root else "PathLength", raw)
     for bundle in orders.values():
         raw = FORGER.signed(encode(fields([*bundle, leaf]), any_order=True))
         refused("ChainOrder", raw)
