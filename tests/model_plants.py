@@ -93,8 +93,8 @@ def _put(module: ModuleType, double: ModuleType, undo: list[tuple[Any, str, Any]
                     undo.append((real, method, vars(real)[method]))
                     setattr(real, method, body)
         elif callable(made) and not isinstance(made, Rule):
-            for other in list(sys.modules.values()):
-                if other.__name__.startswith("grail.charms") and vars(other).get(name) is real:
+            for path, other in list(sys.modules.items()):
+                if path.startswith("grail.charms") and vars(other).get(name) is real:
                     undo.append((other, name, real))
                     setattr(other, name, made)
 

@@ -122,30 +122,7 @@ def decode(
     Raises `Truncated`, `TrailingBytes`, `TooDeep`, `TooLarge`, `NotCanonical` (`Indefinite` where a
     length is), `DuplicateKey` or `DecodeError`.
     """
-    if len(raw) > max_bytes:
-        raise TooLarge(f"CBOR: got {len(raw)} bytes, expected at most {max_bytes}")
-    if free_keys:
-        _check_keys(raw, min(max_depth, MAX_DEPTH))
-    stream = io.BytesIO(raw)
-    decoder = cbor2.CBORDecoder(
-        stream,
-        max_depth=min(max_depth, MAX_DEPTH),
-        allow_indefinite=False,
-        allow_duplicate_keys=False,
-        strict_hashable_types=not free_keys,
-        semantic_decoders=_TAGS,
-        tag_hook=_refuse,
-    )
-    try:
-        value = decoder.decode()
-    except DecodeError:
-        raise
-    except cbor2.CBORDecodeEOF as exc:
-        raise Truncated(f"CBOR: the {len(raw)} bytes end inside a value") from exc
-    except (cbor2.CBORError, ValueError, TypeError, OverflowError, MemoryError) as exc:
-        raise _named(exc) from exc
-    if stream.tell() != len(raw):
-        raise TrailingBytes(f"CBOR: {len(raw) - stream.tell()} bytes after the value")
+    value = _loaded(raw, max_bytes, max_depth, free_keys=free_keys)
     try:
         again = encode(value, any_order=any_order)
     except InvalidInput as exc:
@@ -161,23 +138,41 @@ def decode_any_form(raw: bytes, *, max_bytes: int, max_depth: int) -> Any:
     Tags, floats, duplicate keys, and keys that are no text or bytes are refused all the same.
     Raises `DecodeError` and its kinds.
     """
+    try:
+        return _plain(_loaded(raw, max_bytes, max_depth, any_length=True), 0, any_order=True)
+    except InvalidInput as exc:
+        raise DecodeError(str(exc)) from exc
+
+
+def _loaded(
+    raw: bytes,
+    max_bytes: int,
+    max_depth: int,
+    *,
+    free_keys: bool = False,
+    any_length: bool = False,
+) -> Any:
+    """What the library makes of all the bytes, its laxities switched off."""
     if len(raw) > max_bytes:
         raise TooLarge(f"CBOR: got {len(raw)} bytes, expected at most {max_bytes}")
+    if free_keys:
+        _check_keys(raw, min(max_depth, MAX_DEPTH))
     stream = io.BytesIO(raw)
     decoder = cbor2.CBORDecoder(
         stream,
         max_depth=min(max_depth, MAX_DEPTH),
+        allow_indefinite=any_length,
         allow_duplicate_keys=False,
-        strict_hashable_types=True,
+        strict_hashable_types=not free_keys,
         semantic_decoders=_TAGS,
         tag_hook=_refuse,
     )
     try:
-        value = _plain(decoder.decode(), 0, any_order=True)
+        value = decoder.decode()
+    except DecodeError:
+        raise
     except cbor2.CBORDecodeEOF as exc:
         raise Truncated(f"CBOR: the {len(raw)} bytes end inside a value") from exc
-    except InvalidInput as exc:
-        raise DecodeError(str(exc)) from exc
     except (cbor2.CBORError, ValueError, TypeError, OverflowError, MemoryError) as exc:
         raise _named(exc) from exc
     if stream.tell() != len(raw):

@@ -308,6 +308,12 @@ def test_A17_each_devnet_draws_its_own_root_in_private_files(
             Authority.load(folder)
 
 
+def test_A17_another_devnets_root_has_another_key(authority: Authority) -> None:
+    roots = [each.zone.chain[0] for each in (authority, Authority.draw(now()))]
+    assert roots[0].subject == roots[1].subject
+    assert roots[0].public_key() != roots[1].public_key()
+
+
 def test_a_socket_that_lies_or_hangs_up(folder: Path) -> None:
     path = folder / "s"
     with socket.socket(socket.AF_UNIX) as listener:

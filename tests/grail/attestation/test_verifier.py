@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from grail.attestation.attested import Attested, attested
+from grail.attestation.chain import Chain
 from grail.attestation.document import MAX_OPTIONAL
 from grail.attestation.form import MAX_DOCUMENT
 from grail.attestation.user_data import OPERATOR, Claim
@@ -231,6 +232,15 @@ def test_A10_a_document_with_any_bytes_in_the_place_of_some(data: st.DataObject)
     if changed != whole:
         with pytest.raises(AttestationInvalid):
             attested(changed, FORGER.root)
+
+
+def test_A18_one_signature_before_the_chains(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever cannot sign a document pays for one verification, and gets no more of our time."""
+    looked: list[object] = []
+    monkeypatch.setattr(Chain, "check", lambda *_: looked.append(None))
+    with pytest.raises(AttestationInvalid, match="SignatureWrong"):
+        attested(FORGER.message(signature=b"\x01" * 96), FORGER.root)
+    assert not looked
 
 
 def test_A18_junk_costs_little() -> None:

@@ -1,0 +1,290 @@
+"""Attestation: each guard of rows A, how it goes off, and who must notice."""
+
+from __future__ import annotations
+
+from .defence import Defence
+
+ATTESTATION = "sdk/grail/attestation"
+REFUSALS = "grail/attestation/test_refusals.py"
+VERIFIER = "grail/attestation/test_verifier.py"
+
+
+def _off(threat: str, file: str, old: str, new: str, *tests: str) -> Defence:
+    return Defence(threat, f"{ATTESTATION}/{file}.py", old, new, tests)
+
+
+def _never(threat: str, file: str, condition: str, *tests: str) -> Defence:
+    """A condition, in a line of its own, that is never true any more."""
+    indent = condition[: len(condition) - len(condition.lstrip())]
+    return _off(threat, file, f"{condition}\n", f"{indent}if False:\n", *tests)
+
+
+DEFENCES: tuple[Defence, ...] = (
+    _never(
+        "A1",
+        "chain",
+        "        if found != root.sha256:",
+        f"{REFUSALS}::test_A1_a_look_alike_root",
+        f"{REFUSALS}::test_A1_A17_a_devnets_root_where_aws_is_pinned",
+        "grail/attestation/test_real_documents.py::test_A1_a_real_document_under_another_root",
+    ),
+    _off(
+        "A1",
+        "chain",
+        (
+            "            issuer.key.verify(\n"
+            "                self.certificate.signature,\n"
+            "                self.certificate.tbs_certificate_bytes,\n"
+            "                ec.ECDSA(SHA384()),\n"
+            "            )\n"
+        ),
+        "            pass\n",
+        f"{REFUSALS}::test_A1_signed_by_another_key_of_the_same_name",
+    ),
+    _never(
+        "A2",
+        "verifier",
+        "            if index not in self.pcrs:",
+        f"{VERIFIER}::test_A2_a_policy_names_images_and_each_image_its_three_pcrs",
+    ),
+    _never(
+        "A2",
+        "verifier",
+        "        if not self.measurements:",
+        f"{VERIFIER}::test_A2_a_policy_names_images_and_each_image_its_three_pcrs",
+    ),
+    _off(
+        "A2",
+        "verifier",
+        "        self._policy.check(found.pcrs)\n",
+        "",
+        f"{VERIFIER}::test_A2_an_image_that_is_not_accepted",
+    ),
+    _off(
+        "A2",
+        "document",
+        "        if not isinstance(pcr, bytes) or len(pcr) != PCR_BYTES:\n",
+        "        if not isinstance(pcr, bytes):\n",
+        f"{REFUSALS}::test_A2_a_pcr_that_is_missing_short_or_long",
+    ),
+    _never(
+        "A2",
+        "attested",
+        "    if missing:",
+        f"{REFUSALS}::test_A2_a_pcr_that_is_missing_short_or_long",
+    ),
+    _never(
+        "A3",
+        "attested",
+        "    if debug and not allow_debug:",
+        f"{REFUSALS}::test_A3_a_zero_pcr_is_debug_mode",
+        "grail/attestation/test_real_documents.py::test_A3_the_real_document_of_debug_mode_is_refused",
+    ),
+    _never(
+        "A3",
+        "verifier",
+        "            if index in MEASURED and not any(pcr):",
+        f"{VERIFIER}::test_A3_a_policy_of_zeros_cannot_be_made",
+    ),
+    _off(
+        "A4",
+        "verifier",
+        "self._open.pop(nonce, None)",
+        "self._open.get(nonce)",
+        f"{VERIFIER}::test_A4_a_nonce_serves_once_here_and_nowhere_else",
+    ),
+    _never(
+        "A4",
+        "verifier",
+        "        if age > NONCE_SECONDS:",
+        f"{VERIFIER}::test_A4_A11_a_nonce_ages_by_the_verifiers_own_clock",
+    ),
+    _never(
+        "A4",
+        "verifier",
+        "    if not secrets.compare_digest(found.nonce, nonce):",
+        f"{VERIFIER}::test_A4_an_old_document_and_one_without_a_nonce",
+    ),
+    _never(
+        "A5",
+        "user_data",
+        "        if not secrets.compare_digest(attested.user_data, expected):",
+        f"{VERIFIER}::test_A5_A13_another_key_configuration_or_network",
+        f"{VERIFIER}::test_A5_a_document_made_for_another_purpose",
+    ),
+    _off(
+        "A5",
+        "user_data",
+        ' + cs(public_key or b"")\n',
+        "\n",
+        f"{VERIFIER}::test_A5_a_document_commits_to_key_settings_and_network",
+    ),
+    _off(
+        "A6",
+        "user_data",
+        "        if attested.user_data is None:\n",
+        "        if attested.user_data is None:\n            return\n        if False:\n",
+        f"{VERIFIER}::test_A6_nothing_is_never_equal_to_nothing",
+    ),
+    _never(
+        "A6",
+        "document",
+        "            if fields.get(name) is None:",
+        f"{REFUSALS}::test_A6_a_field_that_must_be_there",
+    ),
+    _never(
+        "A6",
+        "document",
+        "            if name not in (*NEEDED, *OPTIONAL):",
+        f"{REFUSALS}::test_A6_fields_of_another_type_or_size[one that is not known]",
+    ),
+    _never(
+        "A7",
+        "chain",
+        "        if not first <= time <= last:",
+        f"{REFUSALS}::test_A7_A11_not_valid_at_the_documents_time",
+    ),
+    _never(
+        "A7",
+        "chain",
+        "        if is_authority != signs or found is None:",
+        f"{REFUSALS}::test_A7_authorities_and_leaves",
+        f"{REFUSALS}::test_A7_a_leaf_that_signs_another",
+    ),
+    _never(
+        "A7",
+        "chain",
+        "        if signs and found.path_length is not None and found.path_length < below:",
+        f"{REFUSALS}::test_A7_path_length",
+        f"{REFUSALS}::test_A7_an_authority_below_an_instance",
+    ),
+    _never("A7", "chain", "        if not good:", f"{REFUSALS}::test_A7_key_usage"),
+    _never(
+        "A7",
+        "chain",
+        "            if extension.critical and extension.oid not in _READ:",
+        f"{REFUSALS}::test_A7_a_critical_extension_that_nobody_here_knows",
+    ),
+    _never(
+        "A7",
+        "chain",
+        "        if self.issuer != issuer.subject:",
+        f"{REFUSALS}::test_A7_broken_or_reordered",
+    ),
+    _never(
+        "A7",
+        "chain",
+        "        if self.subject == self.issuer:",
+        f"{REFUSALS}::test_A7_broken_or_reordered",
+    ),
+    _never(
+        "A7",
+        "chain",
+        "        if algorithm != SignatureAlgorithmOID.ECDSA_WITH_SHA384:",
+        f"{REFUSALS}::test_A7_signed_with_another_hash",
+    ),
+    _off(
+        "A7",
+        "chain",
+        (
+            "    if not isinstance(key, ec.EllipticCurvePublicKey)"
+            " or not isinstance(key.curve, ec.SECP384R1):\n"
+        ),
+        "    if not isinstance(key, ec.EllipticCurvePublicKey):\n",
+        f"{REFUSALS}::test_A7_keys_of_another_kind",
+    ),
+    _never(
+        "A8",
+        "cose",
+        "        if protected != PROTECTED:",
+        f"{REFUSALS}::test_A8_header_games",
+    ),
+    _never(
+        "A8",
+        "cose",
+        "        if unprotected:",
+        f"{REFUSALS}::test_A8_header_games",
+    ),
+    _never(
+        "A9",
+        "cose",
+        "        if not 0 < value < ORDER:",
+        f"{REFUSALS}::test_A9_signatures_of_another_form",
+    ),
+    _never(
+        "A9",
+        "cose",
+        "    if len(signature) != 2 * SCALAR:",
+        f"{REFUSALS}::test_A9_signatures_of_another_form",
+    ),
+    _off(
+        "A9",
+        "cose",
+        "            key.verify(asn1(self.signature), signed, ec.ECDSA(SHA384()))\n",
+        "            asn1(self.signature)\n",
+        f"{REFUSALS}::test_A9_a_signature_of_another_key_or_other_bytes",
+    ),
+    _off(
+        "A10",
+        "form",
+        "max_bytes=MAX_DOCUMENT, ",
+        "",
+        f"{REFUSALS}::test_A10_hostile_cbor[too long]",
+    ),
+    _off(
+        "A10",
+        "form",
+        "max_depth=MAX_DEPTH, ",
+        "",
+        f"{REFUSALS}::test_A10_hostile_cbor[deeper than a document is]",
+    ),
+    _off(
+        "A11",
+        "attested",
+        "    names = chain.check(document.time)\n",
+        "    names = chain.check(chain.leaf.certificate.not_valid_before_utc)\n",
+        f"{REFUSALS}::test_A7_A11_not_valid_at_the_documents_time",
+    ),
+    _off(
+        "A13",
+        "user_data",
+        "self.network + self.configuration + bytes(self.key)",
+        "self.network + bytes(self.key)",
+        f"{VERIFIER}::test_A5_A13_another_key_configuration_or_network",
+    ),
+    Defence(
+        "A14",
+        "enclave/grail_enclave/nsm.py",
+        "        if size > nsm.MAX_ANSWER:\n",
+        "        if False:\n",
+        ("grail_enclave/test_nsm.py::test_A14_a_device_that_claims_more_than_it_has_room_for",),
+    ),
+    Defence(
+        "A17",
+        "devnet/grail_devnet/nsm/authority.py",
+        "    key, name = draw_key(), subject(",
+        "    key, name = ec.derive_private_key(7, ec.SECP384R1()), subject(",
+        ("grail_enclave/test_nsm.py::test_A17_another_devnets_root_has_another_key",),
+    ),
+    _off(
+        "A18",
+        "attested",
+        "    signed.check(chain.leaf.key)\n    names = chain.check(document.time)\n",
+        "    names = chain.check(document.time)\n    signed.check(chain.leaf.key)\n",
+        f"{VERIFIER}::test_A18_one_signature_before_the_chains",
+    ),
+    _off(
+        "A19",
+        "verifier",
+        "sorted(self.pcrs.items()) if",
+        "sorted(self.pcrs.items())[:3] if",
+        f"{VERIFIER}::test_A19_a_policy_may_name_more_pcrs_and_each_must_match",
+    ),
+    _off(
+        "A20",
+        "verifier",
+        "        self._spend(nonce)\n        found = attested(raw, self._policy.root)\n",
+        "        found = attested(raw, self._policy.root)\n        self._spend(nonce)\n",
+        f"{VERIFIER}::test_A20_a_failed_check_leaves_no_mark",
+    ),
+)
