@@ -1,262 +1,179 @@
-"""Setup, witness, prove and verify beside snarkjs, on the same circuit in the same run.
+"""Our prover beside arkworks', snarkjs and rapidsnark on the same keys and witnesses, in one run.
 
-    python benchmarks/prover.py                              a pool's swap; chains x' = x^2 + i
-    python benchmarks/prover.py --r1cs FILE --wtns FILE      any circuit, such as circom's
+    python benchmarks/prover.py                      domains of 2^10, 2^14, 2^16 and 2^18 rows
+    python benchmarks/prover.py --sizes 10 14        only these
+    python benchmarks/prover.py --alone              without snarkjs, which takes most of the time
 
-Wall and CPU time; the median of several runs. Both sides are warm: the key is loaded, and Node has
-compiled what it runs. Ratios are snarkjs' time by ours, wall and CPU.
+The circuit is the dense chain x' = x^2 + i that fills its domain. Ours and arkworks' take turns, so
+that what else the machine does falls on both; times are medians in ms, wall and CPU of all threads,
+with the key loaded and after a first proof that is not counted. Ours includes reading the witness
+and verifying the proof before it is handed out, and overflow checks are on; arkworks' (no such
+checks) is handed the wires and verifies nothing. Each prover's proofs are verified here.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import statistics
-import struct
+import shutil
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
-from reference import Failed, Missing, Snarkjs, powers_of_tau
+import arkworks
+from reference import Missing, Snarkjs
+from steps import Spent, chain, measured
 
 from grail import native
-from grail.apps.pool import Pool, PoolState, Side, quote_swap
-from grail.apps.zkapp import trace
 from grail.zk import groth16, snarkjs
-from grail.zk.r1cs import Constraint, R1cs
 
-T = TypeVar("T")
-
-SEED = b"benchmark of the prover".ljust(32, b".")
-
-
-@dataclass(frozen=True)
-class Spent:
-    """Seconds: the median of the runs."""
-
-    wall: float
-    cpu: float
-
-    @classmethod
-    def median(cls, runs: Sequence[Sequence[float]]) -> Spent:
-        """Of (wall, CPU) pairs."""
-        return cls(*(statistics.median(column) for column in zip(*runs, strict=True)))
-
-    def __str__(self) -> str:
-        return f"{self.wall * 1e3:9.2f} {self.cpu * 1e3:9.2f}"
+SIZES = (10, 14, 16, 18)
+BATCHES = (1, 16, 256)
+OURS, ARK, SNARKJS, RAPIDSNARK = "ours", "ark", "snarkjs", "rapidsnark"
 
 
 @dataclass(frozen=True)
-class Result:
-    """What one circuit cost, step by step; `reference` lacks what snarkjs was not asked."""
+class Row:
+    """What one proof took at one size: prover by prover, and of those that did not run, why."""
 
-    name: str
-    constraints: int
-    ours: dict[str, Spent]
-    reference: dict[str, Spent]
-    missing: str
-    """Why there is no reference, when there is none."""
+    power: int
+    spent: dict[str, Spent]
+    missing: dict[str, str]
 
-    def ratio(self, step: str) -> Spent | None:
-        """How many times longer snarkjs takes, by wall and by CPU time; None without reference."""
-        theirs, ours = self.reference.get(step), self.ours[step]
-        return theirs and Spent(theirs.wall / ours.wall, theirs.cpu / ours.cpu)
+    def ratio(self, name: str) -> Spent:
+        """How many times longer than ours it takes, by wall and by CPU time."""
+        theirs, ours = self.spent[name], self.spent[OURS]
+        return Spent(theirs.wall / ours.wall, theirs.cpu / ours.cpu)
 
     def __str__(self) -> str:
-        lines = [
-            f"{self.name}: {self.constraints} constraints",
-            f"  {'ms':8} {'wall':>9} {'CPU':>9}     {'snarkjs':>9} {'CPU':>9} {'ratios':>13}",
-        ]
-        for step, spent in self.ours.items():
-            line = f"  {step:8} {spent}"
-            if ratio := self.ratio(step):
-                line += f"     {self.reference[step]} {ratio.wall:6.1f} {ratio.cpu:6.1f}"
-            lines.append(line)
-        if self.missing:
-            lines.append(f"  no snarkjs: {self.missing}")
+        lines = []
+        for name, spent in self.spent.items():
+            lines.append(f"  2^{self.power} {name:10} {spent}")
+            if name != OURS:
+                ratio = self.ratio(name)
+                lines[-1] += f" {ratio.wall:7.2f} {ratio.cpu:7.2f}"
+        lines += [f"  2^{self.power} {name:10} left out: {why}" for name, why in self.missing.items()]
         return "\n".join(lines)
 
+    def ratio_lines(self) -> list[str]:
+        """`ratio PROVER SIZE R`: wall time; the same of CPU time behind it."""
+        others = [name for name in self.spent if name != OURS]
+        return [
+            f"ratio {name} 2^{self.power} {self.ratio(name).wall:.2f} "
+            f"(CPU {self.ratio(name).cpu:.2f})"
+            for name in others
+        ]
 
-def measured(count: int, work: Callable[[], T]) -> tuple[T, Spent]:
-    """The last result, and the median of `count` runs. CPU time is that of all threads."""
-    runs = []
-    for _ in range(count):
-        wall, cpu = time.perf_counter(), time.process_time()
-        result = work()
-        runs.append((time.perf_counter() - wall, time.process_time() - cpu))
-    return result, Spent.median(runs)
+
+HEAD = f"  {'proving':15} {'wall ms':>9} {'CPU ms':>9} {'ratios':>7} {'CPU':>7}"
 
 
-def compare(
-    name: str,
-    r1cs: bytes,
-    wtns: bytes | None = None,
-    *,
-    program: bytes | None = None,
-    inputs: Sequence[int] = (),
-    repeats: int = 5,
-    beside_snarkjs: bool = True,
-) -> Result:
-    """Measure one circuit with one witness, given or made by a program from inputs.
+def repeats_for(power: int) -> int:
+    """Runs of each prover: fewer where one takes seconds."""
+    return max(3, 21 - 3 * max(0, power - 12))
 
-    Raises: Unsatisfied when the witness breaks a constraint; Failed when snarkjs and we disagree;
-    ValueError without any witness.
+
+def prove(power: int, *, beside_snarkjs: bool = True) -> tuple[Row, list[groth16.Statement]]:
+    """One size by every prover that is there, and our proofs.
+
+    Raises: Failed when a prover does not run to its end; ProofInvalid when a proof does not hold;
+    Missing when arkworks' cannot be built: there is no table without it.
     """
-    ours: dict[str, Spent] = {}
-    keys, ours["setup"] = measured(max(1, repeats // 2), lambda: groth16.setup(r1cs, SEED))
-    if program is not None:
-        made = program
-        wtns, ours["witness"] = measured(repeats, lambda: native.program_run(made, inputs))
-    if wtns is None:
-        raise ValueError("a witness, or a program that makes one, is needed")
-    witness = wtns
-    # the prover wants a program; this one only says that there are as many wires
-    idle = _idle_program(native.r1cs_info(r1cs).wires)
-    prover, ours["load"] = measured(1, lambda: groth16.Prover(r1cs, keys.pk, idle))
-    prover.prove_witness(witness)
-    proved, ours["prove"] = measured(repeats, lambda: prover.prove_witness(witness))
-    proof, publics = proved
-    groth16.verify(keys.vk, publics, proof)
-    _, ours["verify"] = measured(4 * repeats, lambda: groth16.verify(keys.vk, publics, proof))
-    reference: dict[str, Spent] = {}
-    missing = "" if beside_snarkjs else "not asked for"
-    if beside_snarkjs:
-        try:
-            reference = _reference(r1cs, witness, keys.vk, proved, repeats)
-        except Missing as exc:
-            missing = str(exc)
-    return Result(name, native.r1cs_info(r1cs).constraints, ours, reference, missing)
-
-
-def _reference(
-    r1cs: bytes, wtns: bytes, vk: bytes, proved: groth16.Proved, repeats: int
-) -> dict[str, Spent]:
-    """The same steps by snarkjs, with its own key; it checks our proof, and we check its."""
-    info = native.r1cs_info(r1cs)
-    power = (info.constraints + info.publics).bit_length()
+    # with the constant and the public wire, the rows fill the domain
+    r1cs, program, inputs = chain(2**power - 2)
+    wtns = native.program_run(program, inputs)
+    reference = arkworks.built()
+    path = arkworks.key(reference, r1cs)
+    key = snarkjs.Zkey(path.read_bytes())
+    count = repeats_for(power)
+    runs: dict[str, list[tuple[float, float]]] = {OURS: [], ARK: []}
+    made: dict[str, list[bytes]] = {OURS: [], ARK: []}
     with tempfile.TemporaryDirectory() as folder:
-        node = Snarkjs(Path(folder))
-        circuit, witness = node.path("circuit.r1cs", r1cs), node.path("witness.wtns", wtns)
-        ptau = powers_of_tau(node, power)
-        made = node.run("setup", circuit, ptau, "bare.zkey", "circuit.zkey")
-        theirs = node.run("prove", "circuit.zkey", witness, repeats)
-        check = node.verify(
-            snarkjs.verification_key_json(vk),
-            snarkjs.public_json(proved.publics),
-            snarkjs.proof_json(proved.proof),
-            repeats,
-        )
-        if check["holds"] is not True:
-            raise Failed("snarkjs refuses our proof")
-        groth16.verify(
-            snarkjs.verification_key_from_json(json.dumps(made["contributed"])),
-            snarkjs.public_from_json(json.dumps(theirs["publics"])),
-            snarkjs.proof_from_json(json.dumps(theirs["proof"])),
-        )
-    return {
-        "setup": Spent(*made["run"]),
-        "prove": Spent.median(theirs["runs"]),
-        "verify": Spent.median(check["runs"]),
-    }
-
-
-def _idle_program(wires: int) -> bytes:
-    return (
-        b"GWP1"
-        + struct.pack("<II", 0, 1)
-        + (1).to_bytes(32, "little")
-        + struct.pack(f"<II{wires}I", 0, wires, *bytes(wires))
-    )
-
-
-def chain(rows: int) -> tuple[bytes, bytes, list[int]]:
-    """The dense chain x' = x^2 + i of so many rows: circuit, program, inputs."""
-    # wires: one, last x (public), then x_0 to x_(rows - 1)
-    wire = [*range(2, rows + 2), 1]
-    constraints: list[Constraint] = [
-        ({wire[i]: 1}, {wire[i]: 1}, {wire[i + 1]: 1, 0: native.R - i} if i else {wire[1]: 1})
-        for i in range(rows)
+        witness = Path(folder) / "witness.wtns"
+        witness.write_bytes(wtns)
+        with arkworks.running(reference, path, witness) as ark:
+            for turn in range(count + 1):
+                proof, run = ark.prove()
+                wall, cpu = time.perf_counter(), time.process_time()
+                proved = key.prove(wtns)
+                own = (time.perf_counter() - wall, time.process_time() - cpu)
+                made[ARK].append(proof)
+                made[OURS].append(proved.proof)
+                if turn:
+                    runs[ARK].append(run)
+                    runs[OURS].append(own)
+        spent = {name: Spent.median(own) for name, own in runs.items()}
+        missing = {RAPIDSNARK: without_rapidsnark()}
+        if beside_snarkjs:
+            try:
+                spent[SNARKJS] = by_snarkjs(Path(folder), path, witness, key.vk, max(1, count // 4))
+            except Missing as exc:
+                missing[SNARKJS] = str(exc)
+        else:
+            missing[SNARKJS] = "not asked for"
+    for proof in made[ARK] + made[OURS]:
+        groth16.verify(key.vk, proved.publics, proof)
+    return Row(power, spent, missing), [
+        groth16.Statement(key.vk, proved.publics, proof) for proof in made[OURS]
     ]
-    circuit = R1cs(n_wires=rows + 2, n_public=1, constraints=tuple(constraints)).serialize()
-    constants = [1, *range(rows)]
-    program = b"GWP1" + struct.pack("<II", 1, len(constants))
-    program += b"".join(value.to_bytes(32, "little") for value in constants)
-    program += struct.pack("<I", 2 * rows)
-    first = 1 + len(constants)
-    xs = [0]
-    for i in range(rows):
-        program += struct.pack("<BIII", 2, xs[-1], xs[-1], 0)
-        program += struct.pack("<BIII", 0, first + 2 * i, 2 + i, 0)
-        xs.append(first + 2 * i + 1)
-    program += struct.pack(f"<I{rows + 2}I", rows + 2, 1, xs[-1], *xs[:-1])
-    return circuit, program, [3]
 
 
-def swap() -> tuple[bytes, bytes, list[int]]:
-    """A pool's swap of 10,000 units, in a spell that nobody made: circuit, program, inputs."""
-    traced = next(trace(Pool, spec) for spec in Pool.actions() if spec.name == "swap")
-    before = PoolState(
-        bytes([1]) * 32,
-        bytes([2]) * 32,
-        a=150_000,
-        b=600_000_000,
-        lp=9_486_832,
-        fee=30,
-        min_lp=1_000,
+def by_snarkjs(folder: Path, zkey: Path, wtns: Path, vk: bytes, count: int) -> Spent:
+    """The same by snarkjs; its proof is verified here. Raises: Missing, Failed."""
+    theirs = Snarkjs(folder).run("prove", zkey.resolve(), wtns, count)
+    groth16.verify(
+        vk,
+        snarkjs.public_from_json(json.dumps(theirs["publics"])),
+        snarkjs.proof_from_json(json.dumps(theirs["proof"])),
     )
-    after = quote_swap(before, 10_000, Side.A).after
-    values = {"sats(in,0,0)": 1_000, "sats(out,0,0)": 1_000}
-    for way, state in (("in", before), ("out", after)):
-        fields = {
-            "assetA": int.from_bytes(state.asset_a, "big"),
-            "assetB": int.from_bytes(state.asset_b, "big"),
-            "a": state.a,
-            "b": state.b,
-            "lp": state.lp,
-            "fee": state.fee,
-            "minLP": state.min_lp,
-        }
-        values |= {f"state({way},0,0,{name})": value for name, value in fields.items()}
-        values[f"units({way},0,0,field(0,0,assetA))"] = state.a
-        values[f"units({way},0,0,field(0,0,assetB))"] = state.b
-        values |= {f"units({way},0,0,t)": 0, f"supply({way},t)": 0}
-    facts = [values[label] for label in traced.facts]
-    inputs = traced.inputs(bytes(range(32)), facts, {"a_to_b": 1})
-    return traced.circuit.r1cs().serialize(), traced.circuit.program(), inputs
+    return Spent.median(theirs["runs"])
+
+
+def without_rapidsnark() -> str:
+    """Why it is not beside the others."""
+    if shutil.which("rapidsnark"):
+        return "it has no way to prove twice in one process, so it cannot be measured warm"
+    return "in no package registry (npm, PyPI, crates.io, Debian), and not on this machine"
+
+
+def verified(statements: Sequence[groth16.Statement], size: int) -> Spent:
+    """Verifying so many proofs of one key in one equation, a proof; a proof recurs if few are given.
+
+    Raises: ProofInvalid.
+    """
+    batch = [statements[i % len(statements)] for i in range(size)]
+
+    def work() -> None:
+        if size == 1:
+            groth16.verify(*batch[0])
+        else:
+            groth16.verify_batch(batch)
+
+    work()
+    _, whole = measured(max(3, 64 // size), work)
+    return Spent(whole.wall / size, whole.cpu / size)
 
 
 def main() -> None:
-    """Print one table a circuit."""
+    """Print the table, then the ratios one a line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--r1cs", type=Path, help="a circuit in iden3's format")
-    parser.add_argument("--wtns", type=Path, help="a witness of that circuit")
-    parser.add_argument("--repeats", type=int, default=5, help="runs of each step")
+    parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="powers of two")
     parser.add_argument("--alone", action="store_true", help="without snarkjs")
     given = parser.parse_args()
-    if bool(given.r1cs) != bool(given.wtns):
-        parser.error("--r1cs and --wtns go together")
-    beside = not given.alone
-    if given.r1cs:
-        r1cs, wtns = given.r1cs.read_bytes(), given.wtns.read_bytes()
-        print(compare(given.r1cs.name, r1cs, wtns, repeats=given.repeats, beside_snarkjs=beside))
-        return
-    for name, (r1cs, program, inputs) in (
-        ("swap", swap()),
-        ("chain of 1,000", chain(1_000)),
-        ("chain of 4,000", chain(4_000)),
-    ):
-        result = compare(
-            name,
-            r1cs,
-            program=program,
-            inputs=inputs,
-            repeats=given.repeats,
-            beside_snarkjs=beside,
-        )
-        print(result, flush=True)
+    print(HEAD, flush=True)
+    ratios: list[str] = []
+    statements: list[groth16.Statement] = []
+    for power in given.sizes:
+        row, made = prove(power, beside_snarkjs=not given.alone)
+        print(row, flush=True)
+        ratios += row.ratio_lines()
+        statements = statements or made
+    print("  verifying, a proof of the first key")
+    for size in BATCHES:
+        print(f"  {f'batch of {size}' if size > 1 else 'alone':15} {verified(statements, size)}")
+    print("\n".join(ratios))
 
 
 if __name__ == "__main__":

@@ -353,7 +353,7 @@ def recorded() -> Iterator[dict[str, Proved]]:
 def figures() -> str:
     """Circuits, proving and verifying, the swap beside snarkjs, and how long a swap takes."""
     sys.path.insert(0, str(ROOT / "benchmarks"))
-    from prover import compare
+    from steps import compare
 
     with recorded() as proofs, market() as m:
         took = []

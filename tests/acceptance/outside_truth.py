@@ -42,7 +42,7 @@ def vectors() -> str:
 
 def beside_snarkjs() -> str:
     """A swap's circuit and circom's: proofs by either side's keys, verified by the other side."""
-    from prover import swap
+    from steps import swap
     from reference import Snarkjs, powers_of_tau
 
     from grail import native
