@@ -182,16 +182,16 @@ def chain(rows: int) -> tuple[bytes, bytes, list[int]]:
     ]
     circuit = R1cs(n_wires=rows + 2, n_public=1, constraints=tuple(constraints)).serialize()
     constants = [1, *range(rows)]
-    program = b"GWP1" + struct.pack("<II", 1, len(constants))
-    program += b"".join(value.to_bytes(32, "little") for value in constants)
-    program += struct.pack("<I", 2 * rows)
     first = 1 + len(constants)
-    xs = [0]
+    xs = [0, *range(first + 1, first + 1 + 2 * rows, 2)]
+    parts = [b"GWP1", struct.pack("<II", 1, len(constants))]
+    parts += [value.to_bytes(32, "little") for value in constants]
+    parts.append(struct.pack("<I", 2 * rows))
     for i in range(rows):
-        program += struct.pack("<BIII", 2, xs[-1], xs[-1], 0)
-        program += struct.pack("<BIII", 0, first + 2 * i, 2 + i, 0)
-        xs.append(first + 2 * i + 1)
-    program += struct.pack(f"<I{rows + 2}I", rows + 2, 1, xs[-1], *xs[:-1])
+        parts.append(struct.pack("<BIII", 2, xs[i], xs[i], 0))
+        parts.append(struct.pack("<BIII", 0, first + 2 * i, 2 + i, 0))
+    parts.append(struct.pack(f"<I{rows + 2}I", rows + 2, 1, xs[-1], *xs[:-1]))
+    program = b"".join(parts)
     return circuit, program, [3]
 
 

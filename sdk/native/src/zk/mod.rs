@@ -10,6 +10,7 @@ use pyo3::types::PyBytes;
 
 use crate::edge::{outside, Fault, Outcome};
 
+mod affine;
 mod babyjub;
 mod eddsa;
 pub(crate) mod field;
@@ -22,6 +23,7 @@ mod prover;
 pub(crate) mod proving_key;
 pub(crate) mod r1cs;
 pub(crate) mod reader;
+mod scalars;
 mod setup;
 mod sparse;
 mod verifier;

@@ -1,59 +1,73 @@
 //! Sums of points times scalars, where most of the time of a proof goes.
 //!
-//! Pippenger's buckets with signed digits. A bucket's points are added in pairs, in affine
-//! coordinates and with one inversion for all pairs of a window: six multiplications an addition,
-//! against eleven for adding to a bucket in Jacobian coordinates (arkworks 0.5).
+//! Pippenger's buckets with signed digits, over scalars cut in two (`scalars.rs`). A bucket's points
+//! are added in pairs, in affine coordinates and with one inversion for all pairs of a window: six
+//! multiplications an addition, against eleven for adding to a bucket in Jacobian coordinates
+//! (arkworks 0.5). The buckets themselves are added up in the same way, as rows and columns.
 
 use ark_bn254::Fr;
 use ark_ec::short_weierstrass::{Affine, Projective, SWCurveConfig};
-use ark_ff::{AdditiveGroup, BigInteger, BigInteger256, Field, PrimeField, Zero};
+use ark_ff::AdditiveGroup;
 use rayon::prelude::*;
 
+use super::affine::{added_up, buckets};
 use super::proving_key::Query;
+use super::scalars::{halves, Endomorphism, Half, Shifted, BITS};
 
-/// r is below 0.76 * 2^254, so with digits from -2^(c-1) to 2^(c-1) - 1 this many bits hold it.
-const BITS: usize = 255;
 /// Multiplications of an addition in a batch.
 const PAIRED: usize = 6;
-/// Multiplications that a bucket costs when the buckets are added up.
-const BUCKET: usize = 27;
-/// Pairs below which an inversion costs more than it saves.
-const FEWEST_PAIRS: usize = 32;
-const LIMBS: usize = 5;
+/// Multiplications that a bucket costs when it is added to its row and to its column.
+const BUCKET: usize = 2 * PAIRED;
+/// Multiplications that a row or a column costs when they are added up.
+const LINE: usize = 27;
+/// Scalars that one task of the thread pool cuts.
+const SCALARS_PER_TASK: usize = 256;
 
-/// The sum of a query's bases, each times the value at its place. Zeros, of which bit-wise gadgets
-/// leave many, cost nothing.
-pub fn multi_scalar_product<P>(query: &Query<Affine<P>>, values: &[Fr]) -> Projective<P>
-where
-    P: SWCurveConfig<ScalarField = Fr>,
-{
-    let mut bases = Vec::with_capacity(query.bases.len());
-    let mut scalars = Vec::with_capacity(query.bases.len());
-    for (place, base) in query.places.iter().zip(&query.bases) {
-        match values.get(*place as usize) {
-            Some(value) if !value.is_zero() => {
-                bases.push(*base);
-                scalars.push(value.into_bigint());
-            }
-            _ => {}
-        }
+/// Scalars cut in two, once for all sums that they are in.
+pub struct Scalars(Vec<[Half; 2]>);
+
+impl Scalars {
+    /// Of field elements.
+    pub fn new(values: &[Fr]) -> Self {
+        let cut = values.par_iter().with_min_len(SCALARS_PER_TASK);
+        Self(cut.map(halves).collect())
     }
-    sum(&bases, &scalars)
 }
 
-fn sum<P>(bases: &[Affine<P>], scalars: &[BigInteger256]) -> Projective<P>
-where
-    P: SWCurveConfig<ScalarField = Fr>,
-{
-    let bits = scalars
-        .iter()
-        .map(|scalar| scalar.num_bits() as usize)
-        .sum();
-    let window = window_for(bits);
-    let shifted: Vec<[u64; LIMBS]> = scalars.iter().map(|x| shift(x, window)).collect();
+/// The sum of a query's bases, each times the scalar at its place, the first place being `from`.
+/// Zeros, of which bit-wise gadgets leave many, cost nothing.
+pub fn multi_scalar_product<P: Endomorphism>(
+    query: &Query<Affine<P>>,
+    scalars: &Scalars,
+    from: usize,
+) -> Projective<P> {
+    let scalars = scalars.0.get(from..).unwrap_or_default();
+    let mut points = Vec::with_capacity(2 * query.bases.len());
+    let mut multiples = Vec::with_capacity(2 * query.bases.len());
+    for (place, base) in query.places.iter().zip(&query.bases) {
+        if let Some([first, second]) = scalars.get(*place as usize) {
+            if !first.is_zero() {
+                points.push(*base);
+                multiples.push(*first);
+            }
+            if !second.is_zero() {
+                points.push(P::image(base));
+                multiples.push(*second);
+            }
+        }
+    }
+    sum(&points, &multiples)
+}
+
+fn sum<P: SWCurveConfig>(points: &[Affine<P>], multiples: &[Half]) -> Projective<P> {
+    let window = window_for(multiples.iter().map(Half::bits).sum());
+    let shifted: Vec<Shifted> = multiples.iter().map(|x| Shifted::new(x, window)).collect();
     let sums: Vec<Projective<P>> = (0..BITS.div_ceil(window))
         .into_par_iter()
-        .map(|index| window_sum(bases, &shifted, window, index))
+        .map(|index| {
+            let digits: Vec<i32> = shifted.iter().map(|x| x.digit(window, index)).collect();
+            window_sum(points, &digits, window)
+        })
         .collect();
     sums.iter().rev().fold(Projective::ZERO, |mut total, sum| {
         for _ in 0..window {
@@ -65,64 +79,67 @@ where
 
 /// The window that costs least for scalars of so many bits in all.
 fn window_for(bits: usize) -> usize {
-    let cost = |c: &usize| bits.div_ceil(*c) * PAIRED + BITS.div_ceil(*c) * (BUCKET << (c - 1));
+    let cost = |c: &usize| {
+        let (buckets, lines) = (1 << (c - 1), 2 << (c / 2));
+        bits.div_ceil(*c) * PAIRED + BITS.div_ceil(*c) * (BUCKET * buckets + LINE * lines)
+    };
     (3..=15).min_by_key(cost).unwrap_or(3)
 }
 
-/// The scalar plus 2^(c-1) in every window, so that a digit is its window's bits less 2^(c-1) and
-/// no carry runs from one window to the next.
-fn shift(scalar: &BigInteger256, window: usize) -> [u64; LIMBS] {
-    let mut shifted = [0u64; LIMBS];
-    for (to, from) in shifted.iter_mut().zip(scalar.0) {
-        *to = from;
-    }
-    for index in 0..BITS.div_ceil(window) {
-        let place = (index + 1) * window - 1;
-        let mut carry = 1u64 << (place % 64);
-        for limb in shifted.iter_mut().skip(place / 64) {
-            let (added, over) = limb.overflowing_add(carry);
-            *limb = added;
-            carry = u64::from(over);
-        }
-    }
-    shifted
-}
-
-fn digit(shifted: &[u64; LIMBS], window: usize, index: usize) -> i64 {
-    let place = index * window;
-    let at = |limb: usize| shifted.get(limb).copied().unwrap_or(0);
-    let both = u128::from(at(place / 64)) | (u128::from(at(place / 64 + 1)) << 64);
-    let bits = (both >> (place % 64)) & ((1 << window) - 1);
-    bits as i64 - (1 << (window - 1))
-}
-
-/// The sum over one window: bucket b holds the points of digits b + 1 and -(b + 1).
-fn window_sum<P>(
-    bases: &[Affine<P>],
-    shifted: &[[u64; LIMBS]],
+/// The sum over one window: bucket b holds the points of digits b and -b.
+fn window_sum<P: SWCurveConfig>(
+    points: &[Affine<P>],
+    digits: &[i32],
     window: usize,
-    index: usize,
-) -> Projective<P>
-where
-    P: SWCurveConfig<ScalarField = Fr>,
-{
-    let digits: Vec<i64> = shifted.iter().map(|x| digit(x, window, index)).collect();
-    let mut lengths = vec![0usize; 1 << (window - 1)];
-    for digit in &digits {
-        if let Some(length) = lengths.get_mut((digit.unsigned_abs() as usize).wrapping_sub(1)) {
+) -> Projective<P> {
+    let mut lengths = vec![0usize; (1 << (window - 1)) + 1];
+    for digit in digits.iter().filter(|digit| **digit != 0) {
+        if let Some(length) = lengths.get_mut(digit.unsigned_abs() as usize) {
             *length += 1;
         }
     }
-    let mut points = sorted(bases, &digits, &lengths);
-    if points.is_empty() {
-        return Projective::ZERO;
+    let mut points = sorted(points, digits, &lengths);
+    added_up(&mut points, &mut lengths);
+    // bucket b is in row b / width and column b % width
+    let width = 1 << (window / 2);
+    let mut lines = lengths.chunks(width).map(|row| row.iter().sum()).collect();
+    let rows = lengths.len().div_ceil(width);
+    append_columns(&mut points, &lengths, &mut lines, width);
+    added_up(&mut points, &mut lines);
+    let end = lines.iter().take(rows).sum();
+    let (in_rows, in_columns) = points.split_at_checked(end).unwrap_or_default();
+    let (rows, columns) = lines.split_at_checked(rows).unwrap_or_default();
+    let mut total = weighted(in_rows, rows);
+    for _ in 0..window / 2 {
+        total.double_in_place();
     }
-    while lengths.iter().map(|length| length / 2).sum::<usize>() >= FEWEST_PAIRS {
-        points = halved(&points, &mut lengths);
+    total + weighted(in_columns, columns)
+}
+
+/// Puts the buckets' points behind them once more, column after column.
+fn append_columns<P: SWCurveConfig>(
+    points: &mut Vec<Affine<P>>,
+    lengths: &[usize],
+    lines: &mut Vec<usize>,
+    width: usize,
+) {
+    let buckets: Vec<&[Affine<P>]> = buckets(points, lengths).collect();
+    let mut columns = Vec::with_capacity(points.len());
+    for column in 0..width {
+        let before = columns.len();
+        for bucket in buckets.iter().skip(column).step_by(width) {
+            columns.extend_from_slice(bucket);
+        }
+        lines.push(columns.len() - before);
     }
+    points.append(&mut columns);
+}
+
+/// The sum of all buckets, each times its index.
+fn weighted<P: SWCurveConfig>(points: &[Affine<P>], lengths: &[usize]) -> Projective<P> {
     let (mut running, mut total) = (Projective::ZERO, Projective::ZERO);
     let mut end = points.len();
-    for length in lengths.iter().rev() {
+    for length in lengths.iter().skip(1).rev() {
         let start = end.saturating_sub(*length);
         for point in points.get(start..end).unwrap_or_default() {
             running += point;
@@ -136,7 +153,7 @@ where
 /// The points, with their digits' signs, bucket after bucket.
 fn sorted<P: SWCurveConfig>(
     bases: &[Affine<P>],
-    digits: &[i64],
+    digits: &[i32],
     lengths: &[usize],
 ) -> Vec<Affine<P>> {
     let mut places: Vec<usize> = lengths
@@ -148,10 +165,8 @@ fn sorted<P: SWCurveConfig>(
         })
         .collect();
     let mut points = vec![Affine::identity(); lengths.iter().sum()];
-    for (base, digit) in bases.iter().zip(digits) {
-        let bucket = (digit.unsigned_abs() as usize).wrapping_sub(1);
-        let place = places.get_mut(bucket);
-        if let Some(place) = place {
+    for (base, digit) in bases.iter().zip(digits).filter(|(_, digit)| **digit != 0) {
+        if let Some(place) = places.get_mut(digit.unsigned_abs() as usize) {
             if let Some(point) = points.get_mut(*place) {
                 *point = if *digit < 0 { -*base } else { *base };
             }
@@ -161,143 +176,49 @@ fn sorted<P: SWCurveConfig>(
     points
 }
 
-/// One round: in every bucket, each two neighbours become their sum.
-fn halved<P: SWCurveConfig>(points: &[Affine<P>], lengths: &mut [usize]) -> Vec<Affine<P>> {
-    let mut slopes = Vec::with_capacity(points.len() / 2);
-    for pair in pairs(points, lengths) {
-        if let [p, q] = pair {
-            slopes.push(denominator(p, q));
-        }
-    }
-    invert(&mut slopes);
-    let mut slopes = slopes.into_iter();
-    let mut sums = Vec::with_capacity(points.len().div_ceil(2) + lengths.len());
-    for pair in pairs(points, lengths) {
-        match pair {
-            [p, q] => sums.push(added(p, q, slopes.next().unwrap_or_default())),
-            rest => sums.extend_from_slice(rest),
-        }
-    }
-    for length in lengths {
-        *length = length.div_ceil(2);
-    }
-    sums
-}
-
-/// Neighbours of one bucket; a slice of one point where their number is odd.
-fn pairs<'a, P: SWCurveConfig>(
-    points: &'a [Affine<P>],
-    lengths: &'a [usize],
-) -> impl Iterator<Item = &'a [Affine<P>]> {
-    lengths
-        .iter()
-        .scan(points, |rest, length| {
-            let (bucket, after) = rest.split_at_checked(*length)?;
-            *rest = after;
-            Some(bucket)
-        })
-        .flat_map(|bucket| bucket.chunks(2))
-}
-
-/// What the slope of the line through both is divided by; zero where there is no such line.
-fn denominator<P: SWCurveConfig>(p: &Affine<P>, q: &Affine<P>) -> P::BaseField {
-    if p.infinity || q.infinity {
-        P::BaseField::ZERO
-    } else if p.x != q.x {
-        q.x - p.x
-    } else if p.y == q.y {
-        p.y.double()
-    } else {
-        P::BaseField::ZERO
-    }
-}
-
-/// The sum of two points, given the inverse of their denominator.
-fn added<P: SWCurveConfig>(p: &Affine<P>, q: &Affine<P>, inverse: P::BaseField) -> Affine<P> {
-    if p.infinity {
-        return *q;
-    }
-    if q.infinity {
-        return *p;
-    }
-    if inverse.is_zero() {
-        return Affine::identity(); // opposite points
-    }
-    let rise = if p.x == q.x {
-        let square = p.x.square();
-        square.double() + square + P::COEFF_A
-    } else {
-        q.y - p.y
-    };
-    let slope = rise * inverse;
-    let x = slope.square() - p.x - q.x;
-    Affine::new_unchecked(x, slope * (p.x - x) - p.y)
-}
-
-/// Inverts all elements that are not zero, by one inversion (Montgomery's trick).
-fn invert<F: Field>(elements: &mut [F]) {
-    let mut product = F::ONE;
-    let mut before = Vec::with_capacity(elements.len());
-    for element in elements.iter() {
-        before.push(product);
-        if !element.is_zero() {
-            product *= element;
-        }
-    }
-    let mut inverse = product.inverse().unwrap_or_default(); // a product of elements not zero
-    for (element, before) in elements.iter_mut().zip(before).rev() {
-        if !element.is_zero() {
-            let own = inverse * before;
-            inverse *= *element;
-            *element = own;
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ark_bn254::{g1, g2, G1Affine, G2Affine};
+    use crate::zk::scalars::tests::scalars;
+    use ark_bn254::{g1, g2};
     use ark_ec::{AffineRepr, CurveGroup, VariableBaseMSM};
     use ark_ff::UniformRand;
-    use rand::SeedableRng;
+    use rand::{Rng, SeedableRng};
     use rand_chacha::ChaCha20Rng;
 
-    fn query<P: AffineRepr>(bases: Vec<P>) -> Query<P> {
-        let places = (0..bases.len() as u32).collect();
-        Query { places, bases }
+    /// Around what a pair, a batch of pairs, a task and a larger window take.
+    const SIZES: [usize; 14] = [0, 1, 2, 3, 31, 32, 33, 63, 64, 65, 127, 255, 257, 1_000];
+
+    fn query<P: SWCurveConfig>(bases: &[Affine<P>]) -> Query<Affine<P>> {
+        Query::new(bases.to_vec())
     }
 
-    fn agrees<P>(bases: &[Affine<P>], scalars: &[Fr])
+    /// Ours is arkworks' own sum.
+    fn agrees<P: Endomorphism>(bases: &[Affine<P>], scalars: &[Fr])
     where
-        P: SWCurveConfig<ScalarField = Fr>,
         Projective<P>: VariableBaseMSM<MulBase = Affine<P>, ScalarField = Fr>,
     {
-        let expected: Projective<P> = bases.iter().zip(scalars).map(|(p, x)| *p * x).sum();
-        assert_eq!(
-            multi_scalar_product(&query(bases.to_vec()), scalars),
-            expected
-        );
+        let theirs = Projective::<P>::msm_unchecked(bases, scalars);
+        let ours = multi_scalar_product(&query(bases), &Scalars::new(scalars), 0);
+        assert_eq!(ours, theirs, "{} points", bases.len());
     }
 
-    fn bases<P: AffineRepr>(count: usize) -> Vec<P> {
-        let mut points = vec![P::generator(); count];
-        let mut next = P::generator().into_group();
-        for point in &mut points {
-            next = next + next + P::generator();
-            *point = next.into_affine();
-        }
-        points
+    fn points<P: SWCurveConfig>(count: usize, stream: &mut ChaCha20Rng) -> Vec<Affine<P>> {
+        let points: Vec<_> = (0..count).map(|_| Projective::<P>::rand(stream)).collect();
+        Projective::normalize_batch(&points)
     }
 
-    #[test]
-    fn agrees_with_adding_one_by_one() {
+    fn at_every_size<P: Endomorphism>(largest: usize)
+    where
+        Projective<P>: VariableBaseMSM<MulBase = Affine<P>, ScalarField = Fr>,
+    {
         let mut stream = ChaCha20Rng::from_seed([3; 32]);
-        for count in [0, 1, 2, 3, 31, 64, 65, 300, 1000] {
-            let mut scalars: Vec<Fr> = (0..count).map(|_| Fr::rand(&mut stream)).collect();
-            agrees(&bases::<G1Affine>(count), &scalars);
+        for count in SIZES.into_iter().filter(|count| *count <= largest) {
+            let mut bases = points::<P>(count, &mut stream);
+            let mut random: Vec<Fr> = (0..count).map(|_| Fr::rand(&mut stream)).collect();
+            agrees(&bases, &random);
             // as a circuit has them: bits, small numbers, and elements near both ends
-            for (index, scalar) in scalars.iter_mut().enumerate() {
+            for (index, scalar) in random.iter_mut().enumerate() {
                 match index % 6 {
                     0 => *scalar = Fr::from(0u64),
                     1 | 2 => *scalar = Fr::from(1u64),
@@ -306,56 +227,102 @@ mod tests {
                     _ => {}
                 }
             }
-            agrees(&bases::<G1Affine>(count), &scalars);
-            if count < 300 {
-                agrees(&bases::<G2Affine>(count), &scalars);
+            agrees(&bases, &random);
+            // few different points, their opposites, images and the identity, under few scalars
+            let known: Vec<Affine<P>> = bases.iter().take(3).copied().collect();
+            let few: Vec<Fr> = [0, 1, 2, 5]
+                .map(Fr::from)
+                .into_iter()
+                .chain(random)
+                .collect();
+            let mut drawn = Vec::with_capacity(count);
+            for base in &mut bases {
+                let point = known[stream.gen_range(0..known.len())];
+                *base = match stream.gen_range(0..6) {
+                    0 => Affine::identity(),
+                    1 | 2 => -point,
+                    3 => P::image(&point),
+                    _ => point,
+                };
+                let scalar = few[stream.gen_range(0..few.len().min(12))];
+                drawn.push(if stream.gen() { -scalar } else { scalar });
+            }
+            agrees(&bases, &drawn);
+        }
+    }
+
+    #[test]
+    fn agrees_with_arkworks_in_g1() {
+        at_every_size::<g1::Config>(1_000);
+    }
+
+    #[test]
+    fn agrees_with_arkworks_in_g2() {
+        at_every_size::<g2::Config>(257);
+    }
+
+    #[test]
+    fn scalars_where_something_may_go_wrong() {
+        fn check<P: Endomorphism>(every: usize)
+        where
+            Projective<P>: VariableBaseMSM<MulBase = Affine<P>, ScalarField = Fr>,
+        {
+            let mut stream = ChaCha20Rng::from_seed([5; 32]);
+            let edges: Vec<Fr> = scalars(6, 10).into_iter().step_by(every).collect();
+            agrees(&points::<P>(edges.len(), &mut stream), &edges);
+            let [point] = points::<P>(1, &mut stream)[..] else {
+                panic!("one point")
+            };
+            for scalar in &edges {
+                agrees(&[point], &[*scalar]);
             }
         }
+        check::<g1::Config>(1);
+        check::<g2::Config>(3);
     }
 
     #[test]
     fn points_that_meet_themselves_and_their_opposites() {
-        let mut stream = ChaCha20Rng::from_seed([4; 32]);
-        for scalar in [Fr::from(1u64), -Fr::from(1u64), Fr::rand(&mut stream)] {
-            let point = G1Affine::generator();
-            let scalars = vec![scalar; 400];
-            agrees::<g1::Config>(&vec![point; 400], &scalars);
-            let opposites: Vec<_> = (0..400)
-                .map(|i| if i % 2 == 0 { point } else { -point })
-                .collect();
-            agrees::<g1::Config>(&opposites, &scalars);
-            let fours: Vec<_> = (0..400)
-                .map(|i| if i % 4 < 2 { point } else { -point })
-                .collect();
-            agrees::<g1::Config>(&fours, &scalars);
+        fn check<P: Endomorphism>(count: usize)
+        where
+            Projective<P>: VariableBaseMSM<MulBase = Affine<P>, ScalarField = Fr>,
+        {
+            let mut stream = ChaCha20Rng::from_seed([4; 32]);
+            let point = Affine::<P>::generator();
+            for scalar in [Fr::from(1u64), -Fr::from(1u64), Fr::rand(&mut stream)] {
+                let all = vec![scalar; count];
+                for run in [count + 1, 1, 2] {
+                    let sign = |i: usize| if i / run % 2 == 0 { point } else { -point };
+                    agrees::<P>(&(0..count).map(sign).collect::<Vec<_>>(), &all);
+                }
+            }
         }
-        agrees::<g2::Config>(
-            &vec![G2Affine::generator(); 200],
-            &vec![Fr::from(7u64); 200],
-        );
+        check::<g1::Config>(400);
+        check::<g2::Config>(200);
     }
 
     #[test]
-    fn digits_make_up_the_scalar_again() {
-        let mut stream = ChaCha20Rng::from_seed([5; 32]);
-        let mut scalars = vec![
-            Fr::from(0u64),
-            Fr::from(1u64),
-            -Fr::from(1u64),
-            -Fr::from(2u64),
-        ];
-        scalars.extend((0..50).map(|_| Fr::rand(&mut stream)));
-        for window in 3..=15 {
-            for scalar in &scalars {
-                let shifted = shift(&scalar.into_bigint(), window);
-                let mut value = Fr::from(0u64);
-                for index in (0..BITS.div_ceil(window)).rev() {
-                    let digit = digit(&shifted, window, index);
-                    assert!(digit.unsigned_abs() <= 1 << (window - 1));
-                    value = value * Fr::from(1u64 << window) + Fr::from(digit);
-                }
-                assert_eq!(value, *scalar, "{window}");
+    fn every_window_gives_the_same_sum() {
+        let mut stream = ChaCha20Rng::from_seed([7; 32]);
+        let bases = points::<g1::Config>(300, &mut stream);
+        for window in 3..=13 {
+            let end = 1 << (window - 1);
+            let mut digits: Vec<i32> = (0..300).map(|_| stream.gen_range(-end..=end)).collect();
+            for (digit, extreme) in digits.iter_mut().zip([0, 1, -1, end, -end, end - 1]) {
+                *digit = extreme;
             }
+            let scalars: Vec<Fr> = digits.iter().map(|digit| Fr::from(*digit)).collect();
+            let theirs = Projective::msm_unchecked(&bases, &scalars);
+            assert_eq!(window_sum(&bases, &digits, window), theirs, "{window}");
         }
+    }
+
+    #[test]
+    fn scalars_from_a_place_on() {
+        let mut stream = ChaCha20Rng::from_seed([8; 32]);
+        let bases = points::<g1::Config>(40, &mut stream);
+        let random: Vec<Fr> = (0..50).map(|_| Fr::rand(&mut stream)).collect();
+        let ours = multi_scalar_product(&query(&bases), &Scalars::new(&random), 10);
+        assert_eq!(ours, Projective::msm_unchecked(&bases, &random[10..]));
     }
 }

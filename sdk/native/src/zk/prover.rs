@@ -8,7 +8,7 @@ use ark_poly::{EvaluationDomain, Radix2EvaluationDomain};
 use rand::rngs::OsRng;
 use rayon::join;
 
-use super::msm::multi_scalar_product;
+use super::msm::{multi_scalar_product, Scalars};
 use super::proving_key::Bases;
 use super::r1cs::{Products, R1cs};
 use super::verifier::check;
@@ -101,25 +101,27 @@ pub fn assemble(
 ) -> Outcome<Option<(Proof<Bn254>, Vec<Fr>)>> {
     // fresh for every proof: two proofs that shared them would give the witness away (Z21)
     let (r, s) = (Fr::rand(&mut OsRng), Fr::rand(&mut OsRng));
-    let (public, private) = wires
+    let (public, _) = wires
         .split_at_checked(key.vk.vk.gamma_abc_g1.len())
         .ok_or_else(|| Fault::input("witness: no wires"))?;
+    let instance = public.len();
+    let scalars = Scalars::new(wires);
     let ((b_g2, h), ((a, b_g1), l)) = join(
         || {
             join(
-                || multi_scalar_product(&key.b_g2, wires),
-                || multi_scalar_product(&key.h, &h(public)),
+                || multi_scalar_product(&key.b_g2, &scalars, 0),
+                || multi_scalar_product(&key.h, &Scalars::new(&h(public)), 0),
             )
         },
         || {
             join(
                 || {
                     join(
-                        || multi_scalar_product(&key.a, wires),
-                        || multi_scalar_product(&key.b_g1, wires),
+                        || multi_scalar_product(&key.a, &scalars, 0),
+                        || multi_scalar_product(&key.b_g1, &scalars, 0),
                     )
                 },
-                || multi_scalar_product(&key.l, private),
+                || multi_scalar_product(&key.l, &scalars, instance),
             )
         },
     );
