@@ -60,8 +60,8 @@ fuzz: setup-fuzz  ## every fuzzer for ten minutes; RUNS=1000000 for a count, TAR
 setup-fuzz:
 	@.ci/setup fuzz
 
-bench-prover: setup  ## the prover beside snarkjs
-	@$(PYTHON) benchmarks/prover.py
+bench-prover: setup  ## the prover beside arkworks and snarkjs; SIZES="10 14" for some
+	@$(PYTHON) benchmarks/prover.py $(if $(SIZES),--sizes $(SIZES))
 
 wheel: setup  ## build the wheel into dist/
 	@.tools/bin/uv build --quiet --wheel --no-build-isolation --python $(PYTHON) --out-dir dist

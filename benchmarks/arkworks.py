@@ -91,7 +91,7 @@ class Ark:
 
 @contextmanager
 def running(program: Path, zkey: Path, wtns: Path) -> Iterator[Ark]:
-    """arkworks' prover, until the block is left."""
+    """Arkworks' prover, until the block is left."""
     command = [program, "prove", zkey, wtns]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

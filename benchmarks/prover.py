@@ -54,7 +54,9 @@ class Row:
             if name != OURS:
                 ratio = self.ratio(name)
                 lines[-1] += f" {ratio.wall:7.2f} {ratio.cpu:7.2f}"
-        lines += [f"  2^{self.power} {name:10} left out: {why}" for name, why in self.missing.items()]
+        lines += [
+            f"  2^{self.power} {name:10} left out: {why}" for name, why in self.missing.items()
+        ]
         return "\n".join(lines)
 
     def ratio_lines(self) -> list[str]:
@@ -139,7 +141,7 @@ def without_rapidsnark() -> str:
 
 
 def verified(statements: Sequence[groth16.Statement], size: int) -> Spent:
-    """Verifying so many proofs of one key in one equation, a proof; a proof recurs if few are given.
+    """Verifying so many proofs of one key in one equation, a proof; proofs recur if few are given.
 
     Raises: ProofInvalid.
     """

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import secrets
+import subprocess
 import sys
 import tempfile
 import time
@@ -42,8 +45,8 @@ def vectors() -> str:
 
 def beside_snarkjs() -> str:
     """A swap's circuit and circom's: proofs by either side's keys, verified by the other side."""
-    from steps import swap
     from reference import Snarkjs, powers_of_tau
+    from steps import swap
 
     from grail import native
     from grail.errors import ProofInvalid
@@ -158,11 +161,29 @@ def command_line() -> str:
     return said
 
 
+def prover() -> str:
+    """Ours beside arkworks and snarkjs on the same keys: PROVER_SIZES are other powers of two."""
+    sizes = os.environ.get("PROVER_SIZES", "10 14 16 18").split()
+    done = subprocess.run(
+        [sys.executable, ROOT / "benchmarks" / "prover.py", "--sizes", *sizes],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    table = done.stdout.rstrip()
+    ratios = dict(re.findall(r"^ratio ark (2\^\d+) ([\d.]+)", table, re.MULTILINE))
+    assert len(ratios) == len(sizes), table
+    slower = {size: ratio for size, ratio in ratios.items() if float(ratio) < 1}
+    assert not slower, f"{table}\nslower than arkworks: {slower}"
+    return f"never slower than arkworks\n{table}"
+
+
 PROMISES: dict[str, Callable[[], str]] = {
     "vectors": vectors,
     "snarkjs": beside_snarkjs,
     "spells": spells,
     "mutated transactions": mutated,
+    "prover": prover,
     "command line": command_line,
 }
 """In the order of the issue."""
