@@ -8,7 +8,7 @@ CRATE := --manifest-path sdk/native/Cargo.toml --locked
 CARGO_ENV = PYO3_PYTHON=$(CURDIR)/$(PYTHON) \
     LD_LIBRARY_PATH=$$($(PYTHON) -c 'import sysconfig; print(sysconfig.get_config_var("LIBDIR"))')
 
-.PHONY: help setup demo test check test-unit test-net test-docs test-ext accept threats cli-page nightly fuzz setup-fuzz bench-prover wheel clean
+.PHONY: help setup demo test check test-unit test-net test-docs test-ext accept threats cli-page docs nightly fuzz setup-fuzz bench-prover wheel clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -50,6 +50,9 @@ threats: setup  ## the threat table with the tests of each row, into docs/threat
 
 cli-page: setup  ## what every verb's --help prints, into docs/cli.md
 	@$(PYTHON) tests/command_line.py
+
+docs: setup  ## the site, into build/site; the notebook is run where its outputs are old
+	@$(PYTHON) tests/site_build.py
 
 nightly: setup-fuzz  ## long campaigns
 	$(PYTEST) -q -n 2 -m nightly

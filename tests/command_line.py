@@ -16,9 +16,12 @@ from typing import Any
 
 import typer
 
+ROOT = Path(__file__).resolve().parents[1]
+# Beside a script in this folder, `tests/grail` would stand for `grail`: the package first.
+sys.path.insert(0, str(ROOT / "sdk"))
+
 from grail.cli import build
 
-ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "cli.md"
 HEAD = """# The command
 

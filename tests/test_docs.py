@@ -11,6 +11,7 @@ import command_line
 import pytest
 
 from grail import errors
+from grail.attestation import form
 from grail.commands.terminal import EXIT_CODES
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -61,6 +62,18 @@ def test_page_of_the_command_is_what_it_prints() -> None:
     assert command_line.PAGE.read_text() == command_line.page(command_line.all_helps()), (
         "make cli-page"
     )
+
+
+def test_page_of_attestation_names_every_check() -> None:
+    sources = (ROOT / "sdk" / "grail" / "attestation").glob("*.py")
+    raised = r'AttestationInvalid\(\s*"(\w+)"'
+    rules = {rule for path in sources for rule in re.findall(raised, path.read_text())}
+    rules |= {rule for _, rule in form._RULES}
+    rows = re.findall(
+        r"^\| .* \| ([\w, ]+) \|$", (DOCS / "attestation.md").read_text(), re.MULTILINE
+    )
+    named = {rule for row in rows for rule in row.split(", ") if re.fullmatch(r"[A-Z]\w+", rule)}
+    assert named == rules
 
 
 def test_hint_is_shown_by_a_traceback() -> None:

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from nbclient import NotebookClient
+from notebook_run import FOLDER, executed
 
-FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 
 
@@ -20,21 +19,6 @@ def test_outputs_are_stripped(path: Path) -> None:
         if cell.cell_type == "code":
             assert not cell.outputs
             assert cell.execution_count is None
-
-
-def executed(path: Path, folder: Path, copy_to: Path) -> nbformat.NotebookNode:
-    """The notebook after a run; the network's private files are copied before it ends.
-
-    Not those of hosts, which hold no secret: a host removes one when it is done with it.
-    """
-    book = nbformat.read(path, as_version=4)
-    code = f"import shutil; _ = shutil.copytree(devnet.file.folder, {str(copy_to)!r}, ignore=shutil.ignore_patterns('node', 'run', 'hosts'))"
-    book.cells.insert(len(book.cells) - 1, nbformat.v4.new_code_cell(code))
-    client = NotebookClient(
-        book, timeout=120, kernel_name="python3", resources={"metadata": {"path": str(folder)}}
-    )
-    client.execute()
-    return book
 
 
 def shown(book: nbformat.NotebookNode) -> dict[str, str]:

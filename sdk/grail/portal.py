@@ -33,6 +33,11 @@ class Portal:
         # The interpreter stops daemon threads before it collects what is left: close by atexit.
         self._close = weakref.finalize(self, _shut, manager, self._portal)
 
+    @property
+    def alive(self) -> bool:
+        """Whether it takes calls."""
+        return self._close.alive
+
     def call(
         self, function: Callable[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs
     ) -> T:
@@ -40,7 +45,7 @@ class Portal:
 
         Raises `Unavailable` when the portal is closed, and whatever the function raises.
         """
-        if not self._close.alive:
+        if not self.alive:
             raise Unavailable("the connection is closed", hint="connect again")
         future = self._portal.start_task_soon(lambda: function(*args, **kwargs))
         try:

@@ -222,8 +222,9 @@ class Connection:
         return self.portal.call(_wait, self.session, receipt.txid, confirmations, seconds)
 
     def close(self) -> None:
-        """Close the connections and end the loop."""
-        self.portal.call(self.session.close)
+        """Close the connections and end the loop. Closing twice is nothing."""
+        if self.portal.alive:
+            self.portal.call(self.session.close)
         self.portal.close()
 
     def __enter__(self) -> Self:

@@ -9,12 +9,14 @@ keys, caps) is the enclave's own (threat S4). Wire form (canonical CBOR):
     prevouts       = null | [[sats, script]..]        one per input of that transaction
 
 Evidence holds, each transaction once and in any order:
+
 - the transaction that made each input of the PSBT, with its inclusion when it is confirmed;
 - for one that carries a spell, either `prevouts` of its inputs, when it spends a guarded or escrow
   input by a quorum's signatures (an anchor: nothing below it is needed), or the transactions that
   made its own inputs, and so on down to anchors and to transactions without a spell;
 - for an unconfirmed one, which must be an anchor, also the transactions that made its inputs, with
   inclusion, or unconfirmed anchors again.
+
 Previous transactions may stand in the PSBT's `non_witness_utxo` instead of here when they need
 neither inclusion nor prevouts; every input needs its full previous transaction in one of the two.
 

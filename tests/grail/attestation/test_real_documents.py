@@ -8,16 +8,11 @@ from pathlib import Path
 import pytest
 from changed_bytes import refused_at
 from published import nitro
+from published.nitro import GOOD
 
 from grail.attestation.attested import attested
 from grail.attestation.chain import Root
 from grail.errors import AttestationInvalid
-
-GOOD = (
-    "prod_indefinite_2026_base.cbor",
-    "debug_definite_2023_evervault.cbor",
-    "prod_definite_2025_nautilus_weather.cbor",
-)
 
 
 def test_A10_definite_and_indefinite_maps_both_pass(vectors: Path) -> None:

@@ -2,8 +2,8 @@
 
 Upstream's proofs commit to what its library would write, not to what stands on chain: integers and
 lengths in their shortest form, definite lengths, maps in the order in which they were found, floats
-in the shortest width that keeps the value. A value that is data of an app is kept as a tree of
-`Item`s, so that order, repeated keys and tags survive.
+in the shortest width that keeps the value. A value that is data of an app is kept as a tree, each
+node an `Item`, so that order, repeated keys and tags survive.
 """
 
 from __future__ import annotations

@@ -1,0 +1,40 @@
+"""Attestation: real documents, each of them changed, and a devnet's forged ones."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+PUBLISHED = Path(__file__).resolve().parents[3] / "shared" / "vectors"
+
+
+def documents() -> str:
+    """AWS's documents at their own times, and another value at each of their bytes."""
+    from changed_bytes import refused_at
+    from published import nitro
+
+    from grail.attestation.attested import attested
+    from grail.errors import AttestationInvalid
+
+    root = nitro.root(PUBLISHED)
+    taken, refused, changed = [], [], Counter[str]()
+    for name, (raw, _says) in nitro.documents(PUBLISHED).items():
+        try:
+            attested(raw, root, allow_debug=True)
+        except AttestationInvalid as exc:
+            refused.append(f"{name} ({exc.rule})")
+            continue
+        taken.append(name)
+        changed += refused_at(raw, root, lambda place, raw=raw: (raw[place] ^ 1 << place % 8,))
+    assert sorted(taken) == sorted(nitro.GOOD)
+    assert refused
+    rules = ", ".join(f"{rule} {count:,}" for rule, count in changed.most_common(5))
+    return (
+        f"accepted {len(taken)}, refused {len(refused)}: {', '.join(refused)}; "
+        f"bytes changed {changed.total():,}, refused {changed.total():,} (most by {rules})"
+    )
+
+
+PROMISES: dict[str, Callable[[], str]] = {"documents": documents}
+"""In the order of the issue."""
