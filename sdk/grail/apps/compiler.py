@@ -316,6 +316,6 @@ def _read_manifest(
                 vk=bundle.actions[spec.number].vk,
                 _files=parts,
             )
-    except (DecodeError, KeyError, ValueError):
-        return None  # written by another version: compile again
+    except (DecodeError, KeyError, TypeError, ValueError):
+        return None  # written by another version, or damaged: compile again
     return CompiledApp(app.__name__, bundle, circuits)
