@@ -30,7 +30,7 @@ check: setup  ## linters, type checks, clippy, lock files
 	$(CARGO_ENV) cargo clippy $(CRATE) --release --all-targets --quiet -- -D warnings
 
 test-unit: setup  ## tests without network or processes, and the crate's own
-	$(PYTEST) -q -n 2 -m "not devnet and not docs and not ext and not nightly"
+	$(PYTEST) -q -n 2 --dist worksteal -m "not devnet and not docs and not ext and not nightly"
 	$(CARGO_ENV) cargo test $(CRATE) --release --quiet
 
 test-net: setup  ## tests with a real node and real operators
@@ -55,7 +55,7 @@ docs: setup  ## the site, into build/site; the notebook is run where its outputs
 	@$(PYTHON) tests/site_build.py
 
 nightly: setup-fuzz  ## long campaigns
-	$(PYTEST) -q -n 2 -m nightly
+	$(PYTEST) -q -n 2 --dist worksteal -m nightly
 
 fuzz: setup-fuzz  ## every fuzzer for ten minutes; RUNS=1000000 for a count, TARGET=name for one
 	@$(PYTHON) tests/fuzzers.py $(if $(TARGET),"$(TARGET)")

@@ -67,8 +67,6 @@ class Caretaker(Waiter):
 
     async def _finish(self, request: bytes) -> None:
         job = await asyncio.to_thread(SigningJob.read, self._network, request)
-        if not job.leaves:
-            return  # who asked did not say how it is spent, so nobody else can finish it
         scope = (await self._link.status()).scope
         async with self._peers.ranked(scope.keys) as transport:
             collected = await collect(job, self._network, scope, transport, publish=self._publish)

@@ -16,7 +16,7 @@ from grail.bitcoin.psbt import Psbt
 from grail.bitcoin.tx import Tx
 from grail.errors import Incorrect, InvalidInput, NodeError, Refused
 from grail.operators.evidence import SigningRequest
-from grail.operators.signing_job import spent_outputs, witnessed
+from grail.operators.signing_job import quorum_leaves, spent_outputs, witnessed
 from grail.operators.spent import family_of
 from grail.types import OutPoint, Txid
 
@@ -107,7 +107,7 @@ class Prechecks:
 
 
 def readable(request: bytes) -> Tx | None:
-    """The request's transaction, once the witnesses that it has are valid by consensus rules.
+    """The request's transaction, once its witnesses are valid and the others can be put together.
 
     None for what cannot be read: the enclave says what is wrong with it, and signs that. Raises
     `Refused` WitnessInvalid.
@@ -119,11 +119,12 @@ def readable(request: bytes) -> Tx | None:
     except InvalidInput:
         return None
     try:
+        quorum_leaves(psbt, prevouts)
         return witnessed(psbt, prevouts)
-    except Incorrect as exc:
+    except (Incorrect, InvalidInput) as exc:
         raise Refused(
             "WitnessInvalid",
             str(exc),
-            got="a witness that no block may hold",
-            expected="the final witness of every input that the quorum does not sign",
+            got="a witness that no block may hold, or a leaf that does not open its output",
+            expected="the final witness, or else the quorum's leaf, of every input",
         ) from exc

@@ -106,6 +106,15 @@ def taproot_output(
         return _native.taproot_output(internal_key, leaves)
 
 
+def taproot_check_leaf(output: bytes, script: bytes, control_block: bytes) -> None:
+    """Raise `Incorrect` unless they lead to the output's key.
+
+    Raises `InvalidInput` for what is no control block.
+    """
+    with _mapped(InvalidInput):
+        _native.taproot_check_leaf(output, script, control_block)
+
+
 def xonly_check(key: bytes) -> None:
     """Raise `InvalidInput` unless the bytes are an x-only key on the curve."""
     with _mapped(InvalidInput):

@@ -174,8 +174,8 @@ DEFENCES: tuple[Defence, ...] = (
     Defence(
         "S16",
         "sdk/grail/operators/signing_job.py",
-        "            verify_input(tx, self.prevouts, index)\n",
+        "            check_leaf(prevouts[index].script, leaf)\n",
         "            pass\n",
-        ("grail/operators/test_client.py::test_S16_a_spoiled_control_block_finishes_nothing",),
+        ("grail/operators/test_client.py::test_S16_a_request_with_a_spoiled_leaf_is_none",),
     ),
 )

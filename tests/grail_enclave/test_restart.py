@@ -198,8 +198,7 @@ def test_K7_a_late_vote_of_a_paused_enclave_is_void(world: World) -> None:
     recovered([new, *enclaves[1:]], 0)
     transport = peers([old, *enclaves[1:]])  # paused through all of it: it never heard
     transport.faults.update({i: Fault(dead=True) for i in (13, 14, 15)})
-    leaves = {spend.index: spend.leaf for spend in built.check().quorum_inputs}
-    job = SigningJob.read(world.network, request.serialize(), leaves)
+    job = SigningJob.read(world.network, request.serialize())
     acting = old._acceptor
     assert acting is not None
 

@@ -252,6 +252,10 @@ def test_G11_a_users_spent_input_gets_no_vote(host, peg_out):
     run(main())
 
 
+def opened(body: bytes) -> frames.Frame:
+    return frames.open_frame(16, body)
+
+
 def test_G11_a_users_invalid_witness_gets_no_vote(host, peg_out):
     async def main() -> None:
         async with host() as running, running.client() as client:
@@ -260,9 +264,17 @@ def test_G11_a_users_invalid_witness_gets_no_vote(host, peg_out):
             witness = psbt.inputs[index].final_script_witness
             assert witness is not None
             wrong = (bytes([witness[0][0] ^ 1]) + witness[0][1:], *witness[1:])
-            spoiled = psbt.with_input(index, final_script_witness=wrong)
-            body = replace(peg_out, psbt=spoiled.serialize()).serialize()
-            for frame in (frames.vote_frame(body), frames.open_frame(16, body)):
+            guarded = next(i for i, x in enumerate(psbt.inputs) if x.tap_leaf_scripts)
+            bodies = [
+                replace(peg_out, psbt=spoiled.serialize()).serialize()
+                for spoiled in (
+                    psbt.with_input(index, final_script_witness=wrong),
+                    # Nobody but its user could finish it then, and it would hold the vault.
+                    psbt.with_input(guarded, tap_leaf_scripts=()),
+                )
+            ]
+            asked = [make(body) for body in bodies for make in (frames.vote_frame, opened)]
+            for frame in asked:
                 answer = await post(client, frame)
                 assert (answer.status_code, answer.json()["error"]) == (409, "WitnessInvalid")
             good = await post(client, frames.vote_frame(peg_out.serialize()))

@@ -99,6 +99,14 @@ def output(internal_key: XOnlyKey, tree: Tree | None = None) -> TaprootOutput:
     )
 
 
+def check_leaf(script_pubkey: bytes, leaf: Leaf) -> None:
+    """Raise `Incorrect` unless the leaf and its control block lead to this output's key (BIP 341).
+
+    Raises `InvalidInput` when the control block is none.
+    """
+    native.taproot_check_leaf(script_pubkey, leaf.script, leaf.control_block)
+
+
 def _walk(tree: Tree, depth: int) -> Iterator[tuple[int, TapScript]]:
     if depth > MAX_DEPTH:
         raise InvalidInput(f"taproot tree: deeper than {MAX_DEPTH}")

@@ -132,7 +132,7 @@ async def finish(
 ) -> Tx:
     """The finished transaction of a decision that is there already, whoever made it.
 
-    Raises `QuorumNotReached`, or `InvalidInput` when its inputs' leaves are not known.
+    Raises `QuorumNotReached`.
     """
     operators = Operators(scope, transport, limits or Limits())
     return job.finalised(await gather_signatures(operators, job, decision))
@@ -154,7 +154,7 @@ async def pass_on(
     try:
         job = SigningJob.read(network, other.body)
         signatures = await gather_signatures(apart, job, decision)
-        if publish is not None and job.leaves:
+        if publish is not None:
             await publish(job.finalised(signatures))
     except GrailError:
         # Ours is refused whether or not the other one comes through: its owner and the operators'

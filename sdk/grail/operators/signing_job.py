@@ -6,15 +6,15 @@ leaves that they are spent by stand in the PSBT (PSBT_IN_TAP_LEAF_SCRIPT).
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from grail.bitcoin.network import Network
 from grail.bitcoin.psbt import Psbt, PsbtInput
-from grail.bitcoin.taproot import LEAF_VERSION, Leaf
+from grail.bitcoin.taproot import Leaf, check_leaf, leaf_hash
 from grail.bitcoin.tx import Tx, sighash, verify_input
 from grail.charms import spell
-from grail.codec import cs
 from grail.crypto import schnorr
 from grail.errors import DecodeError, Incorrect, InvalidInput, SignatureInvalid
 from grail.operators.certificates import Proposal, family
@@ -78,8 +78,7 @@ def read_quorum_leaf(script: bytes) -> tuple[tuple[XOnlyKey, ...], int]:
 class SigningJob:
     """A signing request and what its collector knows of it.
 
-    `tx` has the users' witnesses; `leaves` has one for each input that the quorum signs, or is
-    empty for somebody else's request of which only the votes are of interest.
+    `tx` has the users' witnesses; `leaves` has one for each input that the quorum signs.
     """
 
     proposal: Proposal
@@ -88,14 +87,11 @@ class SigningJob:
     leaves: Mapping[int, QuorumLeaf] = field(repr=False)
 
     @classmethod
-    def read(
-        cls, network: Network, body: bytes, leaves: Mapping[int, Leaf] | None = None
-    ) -> SigningJob:
+    def read(cls, network: Network, body: bytes) -> SigningJob:
         """From the bytes of a signing request: the inputs without a witness are the quorum's.
 
-        `leaves` says how each of those is spent; without it the PSBT's own leaf scripts are taken,
-        where it has them. Raises `DecodeError`, `InvalidInput`, `SpellIncorrect`, or `Incorrect`
-        when a user's witness is not valid.
+        Raises `DecodeError`, `InvalidInput`, `SpellIncorrect`, or `Incorrect` when a user's witness
+        is not valid, or a leaf none of its output's.
         """
         request = SigningRequest.parse(body)
         psbt = Psbt.parse(request.psbt)
@@ -109,15 +105,9 @@ class SigningJob:
             psbt.tx.txid,
             body,
         )
-        if leaves is None:
-            quorum = _psbt_leaves(psbt, guarded)
-        else:
-            quorum = {index: QuorumLeaf.of(leaf) for index, leaf in sorted(leaves.items())}
-        if quorum and sorted(quorum) != guarded:
-            raise InvalidInput(f"request: leaves for {sorted(quorum)}, expected {guarded}")
         prevouts = spent_outputs(psbt, request)
         # The family says nothing of witnesses: who shows another's request may spoil them.
-        return cls(proposal, witnessed(psbt, prevouts), prevouts, quorum)
+        return cls(proposal, witnessed(psbt, prevouts), prevouts, quorum_leaves(psbt, prevouts))
 
     def check(self, key: XOnlyKey, signed: Signatures) -> dict[int, bytes]:
         """One operator's signatures by input, once all are there and verify.
@@ -136,31 +126,36 @@ class SigningJob:
     def finalised(self, signatures: Mapping[XOnlyKey, Mapping[int, bytes]]) -> Tx:
         """The transaction with every witness; `signatures` by operator, then by input.
 
-        Raises `InvalidInput` when there are too few, `Incorrect` when a leaf of the request is
-        spoiled.
+        Raises `InvalidInput` when there are too few.
         """
-        if not self.leaves:
-            raise InvalidInput("request: it is not known how its guarded inputs are spent")
         tx = self.tx
         for index, leaf in self.leaves.items():
             contributed = {key: given[index] for key, given in signatures.items()}
             tx = tx.with_witness(index, leaf.witness(contributed))
-        for index in self.leaves:
-            # A spoiled control block leaves every signature valid.
-            verify_input(tx, self.prevouts, index)
         return tx
 
 
-def _psbt_leaves(psbt: Psbt, guarded: Sequence[int]) -> dict[int, QuorumLeaf]:
+def quorum_leaves(psbt: Psbt, prevouts: Sequence[TxOut]) -> dict[int, QuorumLeaf]:
+    """How each input without a witness is spent, by the PSBT's own leaf scripts.
+
+    Without them, or with spoiled ones, nobody could put the witness together. Raises
+    `InvalidInput` where one is missing, `Incorrect` where one is none of the output's.
+    """
     found: dict[int, QuorumLeaf] = {}
-    for index in guarded:
-        for leaf in psbt.inputs[index].tap_leaf_scripts:
-            leaf_hash = schnorr.tagged_hash("TapLeaf", bytes([LEAF_VERSION]) + cs(leaf.script))
-            try:
-                found[index] = QuorumLeaf.of(Leaf(leaf.script, leaf_hash, leaf.control_block))
-            except DecodeError:
-                continue  # another leaf of the same output, such as recovery
-    return found if len(found) == len(guarded) else {}
+    for index, known in enumerate(psbt.inputs):
+        if known.final_script_witness is not None:
+            continue
+        for each in known.tap_leaf_scripts:
+            leaf = Leaf(each.script, leaf_hash(each.script), each.control_block)
+            check_leaf(prevouts[index].script, leaf)
+            with contextlib.suppress(DecodeError):  # another of its leaves, such as recovery
+                found[index] = QuorumLeaf.of(leaf)
+        if index not in found:
+            raise InvalidInput(
+                f"request: input {index} has neither a witness nor the quorum's leaf",
+                hint="give PSBT_IN_TAP_LEAF_SCRIPT for each guarded input",
+            )
+    return found
 
 
 def witnessed(psbt: Psbt, prevouts: Sequence[TxOut]) -> Tx:

@@ -62,6 +62,17 @@ fn taproot_output(
     outside(py, || taproot::output(internal_key, &leaves))
 }
 
+/// Refuses a leaf and a control block that do not lead to the key of an output's script.
+#[pyfunction]
+fn taproot_check_leaf(
+    py: Python<'_>,
+    output: &[u8],
+    script: &[u8],
+    control_block: &[u8],
+) -> PyResult<()> {
+    outside(py, || taproot::check_leaf(output, script, control_block))
+}
+
 /// Refuses bytes that are no x-only public key (BIP 340).
 #[pyfunction]
 fn xonly_check(py: Python<'_>, key: &[u8]) -> PyResult<()> {
@@ -98,6 +109,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(sighash_taproot, module)?)?;
     module.add_function(wrap_pyfunction!(sighash_p2wpkh, module)?)?;
     module.add_function(wrap_pyfunction!(taproot_output, module)?)?;
+    module.add_function(wrap_pyfunction!(taproot_check_leaf, module)?)?;
     module.add_function(wrap_pyfunction!(xonly_check, module)?)?;
     module.add_function(wrap_pyfunction!(address_encode, module)?)?;
     module.add_function(wrap_pyfunction!(address_decode, module)?)?;

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from grail.bitcoin import taproot
+from grail.bitcoin.script import p2wpkh
 from grail.bitcoin.taproot import TapScript
 from grail.crypto.schnorr import NUMS, tagged_hash
-from grail.errors import InvalidInput
+from grail.errors import Incorrect, InvalidInput
 from grail.types import XOnlyKey
 
 scripts = st.binary(max_size=40).map(TapScript)
@@ -33,6 +36,14 @@ def test_every_control_block_proves_its_leaf(tree):
     output = taproot.output(NUMS, tree)
     for leaf in output.leaves:
         check_leaf(output, leaf)
+        taproot.check_leaf(output.script_pubkey, leaf)
+        other = replace(leaf, script=leaf.script + b"\x51")
+        with pytest.raises(Incorrect):
+            taproot.check_leaf(output.script_pubkey, other)
+        with pytest.raises(InvalidInput):
+            taproot.check_leaf(output.script_pubkey, replace(leaf, control_block=b"\xc0"))
+    with pytest.raises(Incorrect):
+        taproot.check_leaf(p2wpkh(bytes(20)), output.leaves[0])
 
 
 def test_equal_leaves_keep_their_places():

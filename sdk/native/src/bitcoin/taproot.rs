@@ -74,6 +74,22 @@ pub fn output(internal_key: &[u8], leaves: &[(u8, u8, PyBackedBytes)]) -> Outcom
     Ok((key.serialize().to_vec(), parity.to_u8(), root, found))
 }
 
+/// Refuses a leaf whose control block does not lead to the output's key.
+pub fn check_leaf(output: &[u8], script: &[u8], control_block: &[u8]) -> Outcome<()> {
+    let wrong = || Fault::Script("the leaf is none of the output's".to_owned());
+    let key = match output {
+        [0x51, 0x20, key @ ..] => xonly(key)?,
+        _ => return Err(wrong()),
+    };
+    let block = ControlBlock::decode(control_block)
+        .map_err(|error| Fault::input(format!("control block: {error}")))?;
+    if block.verify_taproot_commitment(secp(), key, Script::from_bytes(script)) {
+        Ok(())
+    } else {
+        Err(wrong())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
