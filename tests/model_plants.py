@@ -39,7 +39,7 @@ PLANTS = (
         "vault_rules", "if place.holds.sats < least:", "if place.holds.sats < least - 1_000:", 5_000
     ),
     Plant("vault_rules", "after.sats > CARRIER", "after.sats > CARRIER + 1", 5_000),
-    Plant("move_rules", "after.epoch <= before.epoch", "after.epoch < before.epoch", 20_000),
+    Plant("move_rules", "after.epoch <= before.epoch", "after.epoch < before.epoch", 2_000),
     Plant("move_rules", "burned == released == gained", "burned == released"),
     Plant("guard_rules", "*(row.output for row in x.rows), *x.pays", "*x.pays,", 5_000),
     Plant("guard_rules", "if place.role == UNDECLARED:", "if False:"),

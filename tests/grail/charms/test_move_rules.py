@@ -62,6 +62,13 @@ def a_move_to_the_old_address_again() -> Draft:
     return draft
 
 
+@case.add("MoveNotEqual", "G8")
+def a_confirmed_move_to_the_old_address_in_its_grace() -> Draft:
+    draft = a_move_to_the_old_address_again()
+    draft.confirmed = True
+    return draft
+
+
 @case.add("MoveNotEqual", "G8", "C1")
 def a_move_mints_lp_units() -> Draft:
     draft = book.move()
