@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
+# The packages first: beside `tests`, `tests/grail` would stand for `grail`.
+REPOSITORY = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(REPOSITORY / folder) for folder in ("sdk", "enclave", "devnet", "tests")]
+
 from socket_attacks import attacks_of_all_steps
 from socket_attacks.names import EXCEPTED, ROOT
 
