@@ -37,7 +37,7 @@ test-net: setup  ## tests with a real node and real operators
 	$(PYTEST) -q -m "devnet and not ext"
 
 test-docs: setup  ## README, examples, notebooks and docs, all run
-	$(PYTEST) -q -m docs
+	$(PYTEST) -q -n 2 --dist loadfile -m docs
 
 test-ext: setup-fuzz  ## tests that need something more (schemathesis, Node.js with snarkjs); REQUIRE=snarkjs makes a skip a failure
 	$(PYTEST) -q -m ext
