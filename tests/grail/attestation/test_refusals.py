@@ -191,6 +191,8 @@ SIGNATURES: dict[str, Any] = {
     "ones": b"\xff" * 96,
     "a byte short": bytes(95),
     "a byte long": bytes(97),
+    "s of 47 bytes, in its range": b"\x01" * 95,
+    "s of 49 bytes, in its range": b"\x01" * 48 + b"\x00" + b"\x01" * 48,
     "of P-256": bytes(64),
     "nothing": b"",
     "null": None,
