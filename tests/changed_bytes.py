@@ -10,6 +10,11 @@ from grail.attestation.chain import Root
 from grail.errors import AttestationInvalid
 
 
+def one_bit(raw: bytes) -> Callable[[int], tuple[int]]:
+    """For `refused_at`: a bit of each byte, another bit from one byte to the next."""
+    return lambda place: (raw[place] ^ 1 << place % 8,)
+
+
 def refused_at(
     raw: bytes, root: Root, values: Callable[[int], Iterable[int]], places: range | None = None
 ) -> Counter[str]:

@@ -10,18 +10,17 @@ from published import nitro
 
 pytestmark = pytest.mark.nightly
 
-VECTORS = Path(__file__).resolve().parents[3] / "shared" / "vectors"
 PARTS = 8
 
 
 @pytest.mark.parametrize("part", range(PARTS))
 @pytest.mark.parametrize("name", nitro.GOOD)
-def test_A8_A10_every_other_value_at_every_byte_is_refused(name: str, part: int) -> None:
-    if not VECTORS.is_dir():
-        pytest.skip("the published vectors are not beside the repository")
-    raw = nitro.documents(VECTORS)[name][0]
+def test_A8_A10_every_other_value_at_every_byte_is_refused(
+    vectors: Path, name: str, part: int
+) -> None:
+    raw = nitro.documents(vectors)[name][0]
     places = range(part, len(raw), PARTS)
     rules = refused_at(
-        raw, nitro.root(VECTORS), lambda place: set(range(256)) - {raw[place]}, places
+        raw, nitro.root(vectors), lambda place: set(range(256)) - {raw[place]}, places
     )
     assert rules.total() == 255 * len(places)
