@@ -13,6 +13,8 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import notebook_run
+
 ROOT = Path(__file__).resolve().parents[1]
 SITE = ROOT / "build" / "site"
 SECONDS = 600
@@ -23,22 +25,14 @@ class BuildFailed(Exception):
 
 
 def build() -> None:
-    """Run Sphinx on all pages anew, warnings as errors. Raises: BuildFailed."""
-    command = [
-        sys.executable,
-        "-m",
-        "sphinx",
-        "-E",
-        "-W",
-        "--keep-going",
-        "-q",
-        "-j",
-        "2",
-        "-b",
-        "html",
-    ]
+    """Run Sphinx on all pages anew, warnings as errors; first the notebooks whose outputs are old.
+
+    Raises: BuildFailed.
+    """
+    notebook_run.refresh()
+    options = ["-E", "-W", "--keep-going", "-q", "-j", "2", "-b", "html", "-c", "docs"]
     done = subprocess.run(
-        [*command, "-c", "docs", ".", str(SITE)],
+        [sys.executable, "-m", "sphinx", *options, ".", str(SITE)],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -124,9 +118,6 @@ def styles_from_elsewhere(site: Path) -> list[str]:
 
 
 if __name__ == "__main__":
-    from notebook_run import refresh
-
-    refresh()
     build()
     found = check(SITE)
     print(*found.broken, found, SITE / "index.html", sep="\n")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import notebook_run
 import pytest
 import site_build
 
@@ -13,7 +12,6 @@ pytestmark = pytest.mark.docs
 
 @pytest.fixture(scope="module")
 def site() -> Path:
-    notebook_run.refresh()
     site_build.build()
     return site_build.SITE
 

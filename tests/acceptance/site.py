@@ -7,10 +7,8 @@ from collections.abc import Callable
 
 def documentation() -> str:
     """All pages, with the notebook as it came out of a run."""
-    import notebook_run
     import site_build
 
-    notebook_run.refresh()
     site_build.build()
     found = site_build.check(site_build.SITE)
     elsewhere = site_build.styles_from_elsewhere(site_build.SITE)
