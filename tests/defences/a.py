@@ -162,6 +162,12 @@ DEFENCES: tuple[Defence, ...] = (
     _never(
         "A7",
         "chain",
+        "        if serial <= 0:  # RFC 5280, section 4.1.2.2; the library only warns",
+        f"{REFUSALS}::test_A7_a_serial_number_that_is_not_positive",
+    ),
+    _never(
+        "A7",
+        "chain",
         "            if extension.critical and extension.oid not in _READ:",
         f"{REFUSALS}::test_A7_a_critical_extension_that_nobody_here_knows",
     ),

@@ -178,4 +178,18 @@ DEFENCES: tuple[Defence, ...] = (
         "            pass\n",
         ("grail/operators/test_client.py::test_S16_a_request_with_a_spoiled_leaf_is_none",),
     ),
+    Defence(
+        "S16",
+        "sdk/grail/operators/signing_job.py",
+        "        if known.witness_utxo not in {None, output}:\n",
+        "        if False:\n",
+        ("grail/operators/test_client.py::test_S16_a_request_with_a_spoiled_amount_is_none",),
+    ),
+    Defence(
+        "S16",
+        "sdk/grail/operators/signing_job.py",
+        "        if previous is None or previous.txid != outpoint.txid:\n",
+        "        if previous is None:\n",
+        ("grail/operators/test_client.py::test_S16_a_request_with_a_spoiled_amount_is_none",),
+    ),
 )

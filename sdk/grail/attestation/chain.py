@@ -18,6 +18,7 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA384
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509.oid import ExtensionOID, SignatureAlgorithmOID
 
 from grail.errors import AttestationInvalid, InvalidInput
@@ -42,8 +43,12 @@ _UNREADABLE: Final = (
     x509.DuplicateExtension,
     x509.InvalidVersion,
     x509.UnsupportedGeneralNameType,
+    CryptographyDeprecationWarning,
 )
-"""What the library raises for bytes that are no certificate, or an odd one."""
+"""What the library raises for bytes that are no certificate, or an odd one.
+
+The warning is raised only where warnings are errors; what it warns of is looked at by `Link`.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +95,15 @@ class Link:
             self.key = _key(self.certificate, place)
             self.subject = self.certificate.subject
             self.issuer = self.certificate.issuer
+            serial = self.certificate.serial_number
         except _UNREADABLE as exc:
             raise AttestationInvalid(
                 "CertificateForm", f"{place}: {type(exc).__name__}", expected="an X.509 certificate"
             ) from exc
+        if serial <= 0:  # RFC 5280, section 4.1.2.2; the library only warns
+            raise AttestationInvalid(
+                "CertificateForm", f"{place}: its serial number", got=str(serial), expected="over 0"
+            )
         self.place = place
 
     @property

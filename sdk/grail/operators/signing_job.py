@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from grail.bitcoin.network import Network
-from grail.bitcoin.psbt import Psbt, PsbtInput
+from grail.bitcoin.psbt import Psbt
 from grail.bitcoin.taproot import Leaf, check_leaf, leaf_hash
 from grail.bitcoin.tx import Tx, sighash, verify_input
 from grail.charms import spell
@@ -180,23 +180,28 @@ def witnessed(psbt: Psbt, prevouts: Sequence[TxOut]) -> Tx:
 
 
 def spent_outputs(psbt: Psbt, request: SigningRequest) -> tuple[TxOut, ...]:
-    """What each input spends, from the PSBT or else from the evidence. Raises `InvalidInput`."""
+    """What each input spends, from its full previous transaction, as the enclaves read it.
+
+    A bare `witness_utxo` is bound to no txid: whoever shows another's request could change its
+    amount, and every honest signature would look like a lie. Raises `InvalidInput` where the
+    transaction is missing or another one, or disagrees with the `witness_utxo`.
+    """
     evidence: dict[Txid, Tx] = {}
-    if not all(_holds_prevout(known) for known in psbt.inputs):
+    if any(known.non_witness_utxo is None for known in psbt.inputs):
         evidence = {item.tx.txid: item.tx for item in request.evidence}
     found = []
     for txin, known in zip(psbt.tx.inputs, psbt.inputs, strict=True):
-        previous = known.non_witness_utxo or evidence.get(txin.outpoint.txid)
-        if previous is not None and previous.txid == txin.outpoint.txid:
-            if txin.outpoint.vout >= len(previous.outputs):
-                raise InvalidInput(f"request: {txin.outpoint} does not exist")
-            found.append(previous.outputs[txin.outpoint.vout])
-        elif known.witness_utxo is not None:
-            found.append(known.witness_utxo)
-        else:
-            raise InvalidInput(f"request: what {txin.outpoint} holds is missing")
+        outpoint = txin.outpoint
+        previous = known.non_witness_utxo or evidence.get(outpoint.txid)
+        if previous is None or previous.txid != outpoint.txid:
+            raise InvalidInput(
+                f"request: the transaction that made {outpoint} is missing",
+                hint="give it whole as PSBT_IN_NON_WITNESS_UTXO, or in the evidence",
+            )
+        if outpoint.vout >= len(previous.outputs):
+            raise InvalidInput(f"request: {outpoint} does not exist")
+        output = previous.outputs[outpoint.vout]
+        if known.witness_utxo not in {None, output}:
+            raise InvalidInput(f"request: the witness UTXO given for {outpoint} is not that output")
+        found.append(output)
     return tuple(found)
-
-
-def _holds_prevout(known: PsbtInput) -> bool:
-    return known.non_witness_utxo is not None or known.witness_utxo is not None

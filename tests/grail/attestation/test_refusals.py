@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
-from explicit_curve import with_explicit_curve
 from forged_documents import LEVELS, NOW, PCRS, Forger, Level, chain, fields, joined
+from odd_certificates import with_explicit_curve, with_serial
 
 from grail.attestation.attested import EMULATED, Attested, attested
 from grail.attestation.chain import AWS, Root
@@ -418,6 +419,18 @@ def test_A7_a_curve_by_its_parameters() -> None:
             FORGER.signed(encode(fields([*FORGER.ders[:-1], leaf]), any_order=True)), FORGER.root
         )
     assert caught.value.rule in {"CertificateKey", "CertificateForm"}
+
+
+@pytest.mark.parametrize("serial", [b"\x00", b"\xff"], ids=["zero", "negative"])
+@pytest.mark.parametrize("warned", ["ignore", "error"])
+def test_A7_a_serial_number_that_is_not_positive(
+    serial: bytes, warned: Literal["ignore", "error"]
+) -> None:
+    """RFC 5280, section 4.1.2.2. The library warns only, and an error is what some make of it."""
+    leaf = with_serial(FORGER.made.certificates[-1], FORGER.made.keys[-2], serial)
+    with warnings.catch_warnings():
+        warnings.simplefilter(warned)
+        refused("CertificateForm", FORGER.document(certificate=leaf))
 
 
 def test_A7_signed_with_another_hash() -> None:

@@ -35,6 +35,7 @@ from grail.errors import DecodeError, Incorrect, InvalidInput, QuorumNotReached,
 from grail.operators import frames
 from grail.operators.asking import Limits
 from grail.operators.client import Collected, collect
+from grail.operators.evidence import TxEvidence
 from grail.operators.frames import Frame, Reply
 from grail.operators.messages import Family, Promise, Refusal, Scope, Vote
 from grail.operators.roster import scope
@@ -474,3 +475,26 @@ def test_S16_a_request_with_a_spoiled_leaf_is_none(world, built, part):
     none = replace(request, psbt=psbt.with_input(index, tap_leaf_scripts=()).serialize())
     with pytest.raises(InvalidInput, match="neither a witness nor the quorum's leaf"):
         SigningJob.read(world.network, none.serialize())
+
+
+def test_S16_a_request_with_a_spoiled_amount_is_none(world, built):
+    """Nor of amounts: what an input spends is read in the transaction that made it, and there only."""
+    request = world.request(built)
+    psbt = Psbt.parse(request.psbt)
+    known = psbt.inputs[0]
+    more = replace(known.witness_utxo, sats=known.witness_utxo.sats + 1)
+    other = replace(known.non_witness_utxo, locktime=7)
+
+    def refused(message, **changes):
+        spoiled = replace(request, psbt=psbt.with_input(0, **changes).serialize(), evidence=())
+        with pytest.raises(InvalidInput, match=message):
+            SigningJob.read(world.network, spoiled.serialize())
+
+    refused("is not that output", witness_utxo=more)
+    refused("that made .* is missing", witness_utxo=more, non_witness_utxo=None)
+    refused("that made .* is missing", non_witness_utxo=other)
+    bare = psbt.with_input(0, non_witness_utxo=None, witness_utxo=None)
+    evidence = (TxEvidence(known.non_witness_utxo.serialize()),)
+    whole = replace(request, psbt=bare.serialize(), evidence=evidence)
+    read = SigningJob.read(world.network, whole.serialize())
+    assert read.prevouts == SigningJob.read(world.network, request.serialize()).prevouts

@@ -1,4 +1,4 @@
-"""A certificate anew with its curve spelled out by parameters, in the place of its name (SEC 1, C.2)."""
+"""Certificates anew with what no builder writes: a curve by its parameters (SEC 1, C.2), odd serials."""
 
 from __future__ import annotations
 
@@ -55,9 +55,22 @@ def with_explicit_curve(certificate: x509.Certificate, signer: ec.EllipticCurveP
     named = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     point = key.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
     spelled = der(0x30, der(0x30, EC_KEY + parameters()) + der(3, b"\x00" + point))
+    return _signed_anew(certificate, signer, named, spelled)
+
+
+def with_serial(
+    certificate: x509.Certificate, signer: ec.EllipticCurvePrivateKey, serial: bytes
+) -> bytes:
+    """The DER of the same certificate with these bytes as its serial number, signed anew."""
+    return _signed_anew(certificate, signer, integer(certificate.serial_number), der(2, serial))
+
+
+def _signed_anew(
+    certificate: x509.Certificate, signer: ec.EllipticCurvePrivateKey, old: bytes, new: bytes
+) -> bytes:
     tbs = certificate.tbs_certificate_bytes
-    assert tbs.count(named) == 1
+    assert tbs.count(old) == 1
     assert tbs[:2] == b"\x30\x82"
-    whole = der(0x30, tbs[4:].replace(named, spelled))
+    whole = der(0x30, tbs[4:].replace(old, new))
     signature = signer.sign(whole, ec.ECDSA(SHA384()))
     return der(0x30, whole + ECDSA_SHA384 + der(3, b"\x00" + signature))
