@@ -18,7 +18,6 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA384
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509.oid import ExtensionOID, SignatureAlgorithmOID
 
 from grail.errors import AttestationInvalid, InvalidInput
@@ -43,11 +42,12 @@ _UNREADABLE: Final = (
     x509.DuplicateExtension,
     x509.InvalidVersion,
     x509.UnsupportedGeneralNameType,
-    CryptographyDeprecationWarning,
+    Warning,
 )
 """What the library raises for bytes that are no certificate, or an odd one.
 
-The warning is raised only where warnings are errors; what it warns of is looked at by `Link`.
+Warnings are raised only where somebody made errors of them; `Link` looks at the serial number that
+one of them is about, and a country of ten letters, which another is about, harms nobody.
 """
 
 
