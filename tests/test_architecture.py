@@ -25,6 +25,7 @@ LAYERS = [
     ["grail.zk"],
     ["grail.charms"],
     ["grail.operators"],
+    ["grail.links"],
     ["grail_enclave"],
     ["grail.apps"],
     ["grail.portal", "grail.network_file"],

@@ -17,6 +17,8 @@ GrailError                        .hint says what to do; str(e) says what was go
     SignatureInvalid              a Schnorr signature does not verify
     SpellIncorrect                a spell breaks a rule; .rule is PROTOCOL's name of the refusal
     AttestationInvalid            a Nitro document does not hold; .rule is the check's name
+    LinkInvalid                   a link's other end is not who it should be, or its message is not
+                                  what was sent; .rule is the check's name
   Unsatisfied                     a circuit's constraint failed: its line, and the values
   Refused                         an operator said no: .operator, .rule, .got, .expected
     QuorumNotReached              too few operators answered alike: .replies says who and why
@@ -116,6 +118,23 @@ class AttestationInvalid(Incorrect):
 
     `rule` is the check's name (docs/attestation.md lists them); `got` and `expected` are short
     texts for people.
+    """
+
+    def __init__(
+        self, rule: str, message: str, *, got: str = "", expected: str = "", hint: str = ""
+    ) -> None:
+        super().__init__(f"{rule}: {message}", hint=hint)
+        self.rule = rule
+        self.detail = message
+        self.got = got
+        self.expected = expected
+
+
+class LinkInvalid(Incorrect):
+    """The other end of a link is not who it should be, or what came is not what it sent.
+
+    `rule` is the check's name (docs/links.md lists them). The link is over: a new handshake is the
+    way on.
     """
 
     def __init__(

@@ -47,7 +47,7 @@ def _mapped(other: type[InvalidInput] = DecodeError) -> Iterator[None]:
     except _native.DecodeFault as exc:
         kind, text = exc.args
         raise _DECODE[kind](text) from None
-    except _native.ScriptFault as exc:
+    except (_native.ScriptFault, _native.LinkFault) as exc:
         raise Incorrect(str(exc)) from None
     except _native.ProofFault as exc:
         raise ProofInvalid(str(exc)) from None
@@ -406,3 +406,44 @@ def _coordinates(values: Sequence[int]) -> list[bytes]:
     if not all(0 <= value < 1 << 256 for value in values):
         raise DecodeError("coordinate: expected 256 bits")
     return [value.to_bytes(32, "big") for value in values]
+
+
+# -------------------------------------------------------------------------------------------- links
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """The static keys of a link's two ends, and the hash of the transcript; 32 bytes each."""
+
+    own: bytes
+    remote: bytes
+    transcript: bytes
+
+
+class NoiseSession:
+    """One end of Noise_XX_25519_ChaChaPoly_SHA256; its static key is drawn for it, and kept in.
+
+    Both ends must give the same prologue. A message that is not what the other end wrote next ends
+    the session for good.
+    """
+
+    def __init__(self, *, initiator: bool, prologue: bytes) -> None:
+        with _mapped(InvalidInput):
+            self._session = _native.NoiseSession(initiator, prologue)
+
+    def write(self, payload: bytes) -> bytes:
+        """The next message. Raises `InvalidInput` for what is too long, `Incorrect` when dead."""
+        with _mapped(InvalidInput):
+            return bytes(self._session.write(payload))
+
+    def read(self, message: bytes) -> bytes:
+        """The payload of the next message. Raises `Incorrect`."""
+        with _mapped(InvalidInput):
+            return bytes(self._session.read(message))
+
+    def ends(self) -> Ends:
+        """Who is at both ends. Raises `InvalidInput` before the handshake is through."""
+        own, remote, transcript = self._session.ends()
+        if not transcript:
+            raise InvalidInput("link: the handshake is not through")
+        return Ends(bytes(own), bytes(remote), bytes(transcript))

@@ -56,7 +56,7 @@ DEFENCES: tuple[Defence, ...] = (
     _off(
         "A2",
         "verifier",
-        "        self._policy.check(found.pcrs)\n",
+        "    policy.check(found.pcrs)\n",
         "",
         f"{VERIFIER}::test_A2_an_image_that_is_not_accepted",
     ),
@@ -289,8 +289,9 @@ DEFENCES: tuple[Defence, ...] = (
     _off(
         "A20",
         "verifier",
-        "        self._spend(nonce)\n        found = attested(raw, self._policy.root)\n",
-        "        found = attested(raw, self._policy.root)\n        self._spend(nonce)\n",
+        "        self._spend(nonce)\n        return answered(raw, nonce, self._policy)\n",
+        "        found = answered(raw, nonce, self._policy)\n"
+        "        self._spend(nonce)\n        return found\n",
         f"{VERIFIER}::test_A20_a_failed_check_leaves_no_mark",
     ),
 )

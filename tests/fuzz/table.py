@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fuzz import (
+    attestation_targets,
     bitcoin_targets,
     charms_targets,
     file_targets,
@@ -19,6 +20,7 @@ _MODULES = (
     wire_targets,
     host_targets,
     file_targets,
+    attestation_targets,
 )
 
 TARGETS: dict[str, Target] = {

@@ -31,7 +31,7 @@ MAX_TIMESTAMP: Final = 253_402_300_800_000
 NEEDED: Final = ("module_id", "digest", "timestamp", "pcrs", "certificate", "cabundle")
 OPTIONAL: Final = ("public_key", "user_data", "nonce")
 
-_INDEFINITE_MAP, _BREAK = 0xBF, 0xFF
+_INDEFINITE_MAP, _BREAK = b"\xbf", b"\xff"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +96,9 @@ class Document:
 
 def _definite(payload: bytes) -> bytes:
     """The payload with a definite outermost map; any other head is left to the reader."""
-    if payload[0] != _INDEFINITE_MAP:
+    if payload[:1] != _INDEFINITE_MAP:
         return payload
-    if payload[-1] != _BREAK:
+    if payload[-1:] != _BREAK:
         raise AttestationInvalid("CborTruncated", "payload: no break at its end")
     # How many entries there are is not said. AWS writes all nine, null where it has none; a map of
     # fewer or more then ends too late or too early.

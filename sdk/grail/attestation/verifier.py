@@ -81,6 +81,18 @@ class Policy:
         )
 
 
+def answered(raw: bytes, nonce: bytes, policy: Policy) -> Attested:
+    """What a document says, when it answers this nonce and its image is accepted.
+
+    The caller knows that the nonce is fresh: it drew it, or it is a hash of what it drew. Raises
+    `AttestationInvalid`.
+    """
+    found = attested(raw, policy.root)
+    policy.check(found.pcrs)
+    _answers(found, nonce)
+    return found
+
+
 class Verifier:
     """Checks others' documents, each against a nonce that was drawn here and serves once.
 
@@ -108,10 +120,7 @@ class Verifier:
         `AttestationInvalid`.
         """
         self._spend(nonce)
-        found = attested(raw, self._policy.root)
-        self._policy.check(found.pcrs)
-        _answers(found, nonce)
-        return found
+        return answered(raw, nonce, self._policy)
 
     def check_claim(self, raw: bytes, nonce: bytes, claim: Claim) -> Attested:
         """The same, and that the document commits to this claim. Raises `AttestationInvalid`."""

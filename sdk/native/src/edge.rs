@@ -30,6 +30,12 @@ pyo3::create_exception!(
     PyValueError,
     "An input's script or witness is invalid by consensus rules."
 );
+pyo3::create_exception!(
+    _native,
+    LinkFault,
+    PyValueError,
+    "A message of a link is not what its other end sent, or the link is dead."
+);
 
 /// In which way bytes are not what they claim to be; the names are those of `grail.errors`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +65,8 @@ pub enum Fault {
     Decode(Kind, String),
     /// An input's script or witness is invalid.
     Script(String),
+    /// A message of a link is not what its other end sent.
+    Link(String),
 }
 
 /// What the functions of this crate return.
@@ -92,6 +100,7 @@ impl From<Fault> for PyErr {
             Fault::Unsatisfied(index) => UnsatisfiedFault::new_err(index),
             Fault::Decode(kind, text) => DecodeFault::new_err((format!("{kind:?}"), text)),
             Fault::Script(text) => ScriptFault::new_err(text),
+            Fault::Link(text) => LinkFault::new_err(text),
         }
     }
 }
@@ -116,5 +125,6 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     )?;
     module.add("DecodeFault", module.py().get_type::<DecodeFault>())?;
     module.add("ScriptFault", module.py().get_type::<ScriptFault>())?;
+    module.add("LinkFault", module.py().get_type::<LinkFault>())?;
     Ok(())
 }

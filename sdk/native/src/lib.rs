@@ -9,12 +9,14 @@ mod bitcoin;
 mod edge;
 #[cfg(feature = "fuzz")]
 pub mod fuzz;
+mod noise;
 mod zk;
 
 #[pymodule]
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     edge::register(module)?;
     bitcoin::register(module)?;
+    noise::register(module)?;
     zk::register(module)?;
     Ok(())
 }

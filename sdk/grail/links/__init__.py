@@ -1,0 +1,1 @@
+"""Links between enclaves: authenticated by attestation, sealed from the hosts that carry them."""

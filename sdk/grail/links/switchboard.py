@@ -1,0 +1,170 @@
+"""All links of one enclave, in bounded room. Its host brings bytes and takes bytes, by number.
+
+Of each peer there are at most two links, one that either end began: were there one, both ends
+dialling at once could each close the one that the other keeps. A newer one takes the place of an
+older one begun by the same end, since a peer that was started anew knows nothing of the older.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+from grail.errors import GrailError, LinkInvalid
+from grail.links.identity import Own
+from grail.links.link import Link, Terms
+from grail.types import XOnlyKey
+
+MAX_HALF_OPEN: Final = 64
+"""Handshakes at once; the oldest gives way, so that beginning them costs no memory."""
+HANDSHAKE_SECONDS: Final = 10.0
+"""From the first message of a handshake to the last."""
+MAX_OUTBOX: Final = 1 << 20
+"""Bytes that wait for a peer's host to take them; a reader slower than that loses its link."""
+
+
+@dataclass
+class _Line:
+    link: Link
+    begun: float
+    initiator: bool
+    outbox: list[bytes] = field(default_factory=list)
+    waiting: int = 0
+
+    def put(self, *messages: bytes) -> None:
+        self.outbox += messages
+        self.waiting += sum(map(len, messages))
+
+
+class Switchboard:
+    """Numbers links, and forgets those that are over. `own` and `terms` are those of `Link`."""
+
+    def __init__(self, own: Own, terms: Terms) -> None:
+        self._own = own
+        self._terms = terms
+        self._lines: dict[int, _Line] = {}
+        self._open: dict[tuple[XOnlyKey, bool], int] = {}
+        self._last = 0
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+    @property
+    def peers(self) -> frozenset[XOnlyKey]:
+        """Whom there is an open link to."""
+        return frozenset(key for key, _ in self._open)
+
+    def dial(self) -> int:
+        """Begin a link: its number. What to send stands in its outbox."""
+        number = self._added(initiator=True)
+        line = self._lines[number]
+        line.put(line.link.start())
+        return number
+
+    def answer(self, first: bytes) -> int:
+        """Take the first message of a link that another began: its number.
+
+        Raises what `Link.shake` does; then there is no link.
+        """
+        number = self._added(initiator=False)
+        self.carry(number, first)
+        return number
+
+    def carry(self, number: int, message: bytes) -> bytes | None:
+        """Take a message that came on a link: what the peer says by it, or None for a handshake.
+
+        Raises `LinkInvalid`, `AttestationInvalid` or what `admit` raises; the link is gone then.
+        """
+        line = self._line(number)
+        try:
+            if line.link.is_open:
+                said = line.link.receive(message)
+                if said is None:
+                    self._drop(number)
+                return said
+            line.put(*line.link.shake(message))
+        except GrailError:
+            self._drop(number)
+            raise
+        if line.link.is_open:
+            self._opened(number, line)
+        return None
+
+    def post(self, key: XOnlyKey, message: bytes) -> int:
+        """Put a message to a peer into the outbox of its link: the link's number.
+
+        Raises `TooLarge`, `LinkInvalid` where there is no link or its outbox is full, and what
+        `Link.send` raises; the link is gone then, but for a message that is too large.
+        """
+        number = max(
+            (n for side in (True, False) if (n := self._open.get((key, side))) is not None),
+            default=None,
+        )
+        if number is None:
+            raise LinkInvalid("NotOpen", f"there is no link to {key}", hint="dial it first")
+        line = self._lines[number]
+        if line.waiting + len(message) > MAX_OUTBOX:
+            self._drop(number)
+            raise LinkInvalid(
+                "SlowReader", f"{key} does not take what is sent", expected=f"{MAX_OUTBOX} bytes"
+            )
+        try:
+            line.put(line.link.send(message))
+        except GrailError:
+            if not line.link.is_open:
+                self._drop(number)
+            raise
+        return number
+
+    def fetch(self, number: int) -> list[bytes]:
+        """What the host is to bring to the other end, in order. Raises `LinkInvalid`."""
+        line = self._line(number)
+        taken, line.outbox, line.waiting = line.outbox, [], 0
+        return taken
+
+    def sweep(self) -> list[tuple[int, str]]:
+        """End what is not to go on: number and reason of each link that went."""
+        gone = list(self._over())
+        for number, _ in gone:
+            self._drop(number)
+        return gone
+
+    def _over(self) -> Iterator[tuple[int, str]]:
+        now = self._terms.clock()
+        for number, line in self._lines.items():
+            if not line.link.is_open:
+                if now - line.begun > HANDSHAKE_SECONDS:
+                    yield number, "HalfOpen: the handshake did not end in time"
+                continue
+            try:
+                line.link.check()
+            except GrailError as exc:
+                yield number, str(exc)
+
+    def _added(self, *, initiator: bool) -> int:
+        half = [n for n, line in self._lines.items() if not line.link.is_open]
+        for number in half[: max(0, len(half) - MAX_HALF_OPEN + 1)]:
+            self._drop(number)
+        self._last += 1
+        link = Link(self._own, self._terms, initiator=initiator)
+        self._lines[self._last] = _Line(link, self._terms.clock(), initiator)
+        return self._last
+
+    def _opened(self, number: int, line: _Line) -> None:
+        place = line.link.peer.key, line.initiator
+        older = self._open.get(place)
+        if older is not None:
+            self._drop(older)
+        self._open[place] = number
+
+    def _line(self, number: int) -> _Line:
+        line = self._lines.get(number)
+        if line is None:
+            raise LinkInvalid("NotOpen", f"there is no link {number}")
+        return line
+
+    def _drop(self, number: int) -> None:
+        del self._lines[number]
+        for place in [place for place, held in self._open.items() if held == number]:
+            del self._open[place]
