@@ -57,6 +57,18 @@ class Switchboard:
         """Whom there is an open link to."""
         return frozenset(key for key, _ in self._open)
 
+    def has(self, number: int) -> bool:
+        """Whether there still is such a link."""
+        return number in self._lines
+
+    def ages(self) -> dict[XOnlyKey, float]:
+        """Seconds since each peer was last attested."""
+        found: dict[XOnlyKey, float] = {}
+        for (key, _), number in self._open.items():
+            age = self._lines[number].link.age
+            found[key] = min(age, found.get(key, age))
+        return found
+
     def dial(self) -> int:
         """Begin a link: its number. What to send stands in its outbox."""
         number = self._added(initiator=True)

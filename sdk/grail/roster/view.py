@@ -91,7 +91,7 @@ class View:
 
     def __init__(self, ground: Ground, genesis: Roster) -> None:
         self.ground = ground
-        self._genesis = genesis
+        self.genesis = genesis
         self._states: list[RosterState] = []
         self._digests: list[bytes] = []
         self._numbers: list[_Number] = [_Number()]
@@ -217,7 +217,7 @@ class View:
         if digest in known.bodies or state.number < self.open or not known.said(digest):
             return False
         if state.number == 0:
-            if state.roster != self._genesis:
+            if state.roster != self.genesis:
                 raise Refused("RosterInvalid", "roster state 0: it is not the first roster")
         else:
             linked(self._states[-1], state, self.ground.network)
@@ -249,4 +249,4 @@ class View:
 
     @cached_property
     def _first(self) -> frozenset[XOnlyKey]:
-        return frozenset(self._genesis.keys)
+        return frozenset(self.genesis.keys)
