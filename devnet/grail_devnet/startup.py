@@ -33,6 +33,8 @@ from grail_devnet import bitcoind, bytecode, genesis, regtest
 from grail_devnet.enclave_socket import SocketTransport
 from grail_devnet.faucet import MATURITY, Faucet
 from grail_devnet.genesis import operator_name
+from grail_devnet.launcher import NAME as NSM
+from grail_devnet.launcher import Launcher
 from grail_devnet.processes import ProcessBackend, python
 from grail_devnet.state import StateFolder
 
@@ -86,10 +88,10 @@ class Started:
             binary = self.plan.bitcoind
             if binary is None:
                 binary = await anyio.to_thread.run_sync(bitcoind.find, self.progress)
-            app, faucet = await self._node_and_app(node, binary, node_port)
+            app, faucet, launcher = await self._node_app_and_image(node, binary, node_port)
             configuration = await self._configure(node, app, faucet)
             self.progress(f"{self.plan.operators} operators")
-            statuses = await self._operators(node, host_ports)
+            statuses = await self._operators(node, host_ports, launcher)
             self.progress("first roster")
             sockets = SocketTransport([self.folder.socket(n) for n in self.names])
             keys = [status.key for status in statuses]
@@ -110,21 +112,29 @@ class Started:
         """The operators' names."""
         return [operator_name(index) for index in range(self.plan.operators)]
 
-    async def _node_and_app(
+    async def _node_app_and_image(
         self, node: Node, binary: Path, port: int
-    ) -> tuple[CompiledApp, Faucet]:
-        """The node with its coins, and zkBTC's keys, made at the same time."""
+    ) -> tuple[CompiledApp, Faucet, Launcher]:
+        """The node with its coins, zkBTC's keys and the enclaves' image, made at the same time."""
         self.backend.start(
             regtest.NAME, {"bitcoind": regtest.command(binary, self.folder.node, port)}
         )
+        preparing = asyncio.create_task(anyio.to_thread.run_sync(Launcher.prepare, self.folder))
         compiling = asyncio.create_task(anyio.to_thread.run_sync(zkbtc))
         try:
             faucet = await self._coins(node, binary)
             self.progress("circuits")
-            return await compiling, faucet
+            app = await compiling
+            self.progress("the enclaves' image")
+            launcher = await preparing
         except BaseException:
             compiling.cancel()
+            # It writes into the folder that is cleared away next: it must have ended.
+            await asyncio.wait([preparing])
             raise
+        for lack in launcher.sandbox.missing:
+            self.progress(f"enclaves are not kept apart from this machine: {lack}")
+        return app, faucet, launcher
 
     async def _coins(self, node: Node, binary: Path) -> Faucet:
         await regtest.wait_until_up(
@@ -162,22 +172,36 @@ class Started:
         write_private(self.folder.configuration, configuration.to_json().encode())
         return configuration
 
-    async def _operators(self, node: Node, ports: list[int]) -> list[Status]:
+    async def _operators(self, node: Node, ports: list[int], launcher: Launcher) -> list[Status]:
         """Start all operators and return what each says of itself once it answers."""
         hosts = [Host(f"http://127.0.0.1:{port}", self.token) for port in ports]
         found: list[Status] = []
         async with HttpTransport(hosts, timeout=READY_SECONDS) as transport:
             deadline = time.monotonic() + READY_SECONDS
+            self.backend.start(NSM, {NSM: launcher.modules(self.names)})
+            await self._wait_for_modules(deadline)
             started = 1 if bytecode.missing() else len(hosts)
-            self._start_operators(node, hosts, range(started))
+            self._start_operators(node, hosts, range(started), launcher)
             for index in range(len(hosts)):
                 found.append(await self._wait_for(transport, index, deadline))
                 self.progress(f"{len(found)} of {len(hosts)} operators")
                 if len(found) == started < len(hosts):  # the first one: now the others
-                    self._start_operators(node, hosts, range(started, len(hosts)))
+                    self._start_operators(node, hosts, range(started, len(hosts)), launcher)
+        self.backend.processes()  # by now bubblewrap has told which process is an enclave's
         return found
 
-    def _start_operators(self, node: Node, hosts: list[Host], which: range) -> None:
+    async def _wait_for_modules(self, deadline: float) -> None:
+        """Return when every operator's module listens. Raises `Unavailable`."""
+        left = [self.folder.module_socket(name) for name in self.names]
+        while left := [path for path in left if not path.is_socket()]:
+            code = self.backend.exit_code(f"{NSM}/{NSM}")
+            if code is not None or time.monotonic() > deadline:
+                raise Unavailable(f"the security modules ended: {self.backend.logs(NSM, 5)}")
+            await anyio.sleep(0.01)
+
+    def _start_operators(
+        self, node: Node, hosts: list[Host], which: range, launcher: Launcher
+    ) -> None:
         peers = [{"url": host.url, "token": host.token} for host in hosts]
         configuration = str(self.folder.configuration)
         for index in which:
@@ -193,7 +217,7 @@ class Started:
                 "journal": str(self.folder.journal(name)),
             }
             write_private(host, json.dumps(body, indent=1).encode())
-            enclave = python("grail_enclave", "--socket", str(socket), "--config", configuration)
+            enclave = launcher.enclave(name)
             self.backend.start(
                 name, {"enclave": enclave, "host": python("grail_host", "--config", str(host))}
             )

@@ -33,6 +33,7 @@ from grail_enclave.checks import RULES, Rule, Stage, Trace, admit, conclude, rul
 from grail_enclave.established import Fee
 from grail_enclave.instances import answer_hello, instance_of
 from grail_enclave.membership import Membership
+from grail_enclave.nsm import Module
 from grail_enclave.signer import Signer
 from grail_enclave.spends import evident_spends, shown_spend
 
@@ -71,14 +72,17 @@ class Enclave:
         rules: Sequence[Rule] = RULES,
         trace: Trace | None = None,
         handed_over: bool = False,
+        module: Module | None = None,
     ) -> None:
         """`handed_over` for a key that was not drawn in this very process.
 
         An instance before this one may then have promised anything, so this one asks the other
-        operators before it votes (ROUNDS.md, rule 6).
+        operators before it votes (ROUNDS.md, rule 6). `module` is the security module that says
+        what runs here, where there is one.
         """
         self._configuration = configuration
         self._handed_over = handed_over
+        self._module = module
         self._key = key
         self._rules = rules
         self._trace = trace
@@ -406,6 +410,7 @@ def started(
     rules: Sequence[Rule] = RULES,
     *,
     handed_over: bool = False,
+    module: Module | None = None,
 ) -> Enclave:
     """An enclave of exactly the rules that the configuration's digest stands for (threat A13).
 
@@ -417,4 +422,4 @@ def started(
             f"configuration: {len(configuration.rules)} rules, this enclave has {len(names)}",
             hint="write the configuration with the same version of the package",
         )
-    return Enclave(configuration, key, rules=rules, handed_over=handed_over)
+    return Enclave(configuration, key, rules=rules, handed_over=handed_over, module=module)
