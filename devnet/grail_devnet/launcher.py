@@ -16,7 +16,8 @@ from typing import Self
 
 from grail.attestation.chain import Root
 from grail.attestation.pcr import CONFIGURATION, measured
-from grail.attestation.verifier import Policy
+from grail.attestation.verifier import Measurement, Policy
+from grail.errors import DecodeError
 from grail.folders import private_folder, write_private
 from grail_devnet import sandbox
 from grail_devnet.image import launch
@@ -56,18 +57,14 @@ class Launcher:
         write_private(folder.sandbox, json.dumps({"missing": found.missing}).encode())
         return cls(folder, launch.made(folder.image), found, authority)
 
-    def policy(self, configuration: bytes | None = None) -> Policy:
-        """Whom to believe: this devnet's root, and this image with this configuration file."""
-        root = Root.from_pem(self.authority.root_pem)
-        return Policy(root, (self.image.measurement(configuration),))
-
     def modules(self, operators: Sequence[str]) -> list[str]:
         """The command that serves a module to each operator; it must run before the enclaves.
 
         Each has an instance and a key of its own, the image's PCRs, and the configuration's.
         """
-        pcrs = self.image.pcrs
-        pcrs[CONFIGURATION] = measured(self.folder.configuration.read_bytes())
+        pcrs = {**self.image.pcrs, CONFIGURATION: measured(self.folder.configuration.read_bytes())}
+        listed = {str(index): pcr.hex() for index, pcr in pcrs.items()}
+        write_private(self.folder.measurement, json.dumps(listed, indent=1).encode())
         private_folder(self.folder.path / "modules")
         arguments = []
         for name in operators:
@@ -105,3 +102,17 @@ class Launcher:
     def _command(self, root: Path, socket: Path, config: Path, module: Path) -> list[str]:
         given = ["--socket", str(socket), "--config", str(config), "--module", str(module)]
         return launch.command(self.image, root, "-m", "grail_enclave", *given)
+
+
+def policy(folder: StateFolder) -> Policy:
+    """Whom to believe on a devnet: its own root, and the image and configuration that it measured.
+
+    Raises `DecodeError` when its files are damaged.
+    """
+    try:
+        listed = json.loads(folder.measurement.read_text())
+        pcrs = {int(index): bytes.fromhex(pcr) for index, pcr in listed.items()}
+        root = Root.from_pem(folder.root.read_bytes())
+    except (OSError, ValueError, TypeError, AttributeError) as exc:
+        raise DecodeError(f"{folder.path}: no measurement: {type(exc).__name__}") from exc
+    return Policy(root, (Measurement(pcrs),))

@@ -59,8 +59,8 @@ Command = Sequence[str] | Confined
 class Backend(Protocol):
     """Starts and stops nodes by name. `face` is the process of a node that the network reaches."""
 
-    def start(self, node: str, commands: Mapping[str, Command]) -> None:
-        """Start a node's processes. The last one named is its face."""
+    def start(self, node: str, commands: Mapping[str, Command], *, behind: bool = False) -> None:
+        """Start a node's processes. The last one named is its face, unless it goes `behind`."""
 
     def stop(self, names: Iterable[str]) -> None:
         """End nodes in good order, and make sure that they are gone."""
@@ -172,13 +172,20 @@ class ProcessBackend:
             raise DecodeError(f"{folder / FILE}: not a list of processes") from exc
         return backend
 
-    def start(self, node: str, commands: Mapping[str, Command]) -> None:
-        """Start a node's processes. The last one named is its face. Raises `Unavailable`."""
+    def start(self, node: str, commands: Mapping[str, Command], *, behind: bool = False) -> None:
+        """Start a node's processes. The last one named is its face.
+
+        What goes `behind` stands before those of the node that were started already, so that its
+        face stays. Raises `Unavailable`.
+        """
+        before = [name for name in self._processes if behind and name.startswith(f"{node}/")]
         for process, command in commands.items():
             if isinstance(command, Confined):
                 self._start_confined(f"{node}/{process}", command)
             else:
                 self._start(f"{node}/{process}", list(command))
+        for name in before:
+            self._processes[name] = self._processes.pop(name)
         self._save()
 
     def _start_confined(self, name: str, command: Confined) -> None:

@@ -8,6 +8,7 @@ reach out.
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -110,3 +111,12 @@ def _tried(bwrap: str) -> str | None:
     if done.returncode == 0:
         return None
     return (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1][:200]
+
+
+def lacks(file: Path) -> tuple[str, ...]:
+    """What a devnet's machine lacked when it started, by the file that says so."""
+    try:
+        missing = json.loads(file.read_text())["missing"]
+        return tuple(str(each) for each in missing)
+    except (OSError, ValueError, KeyError, TypeError) as exc:
+        return (f"nobody knows: {file.name}: {type(exc).__name__}",)

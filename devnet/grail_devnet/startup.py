@@ -179,19 +179,20 @@ class Started:
         async with HttpTransport(hosts, timeout=READY_SECONDS) as transport:
             deadline = time.monotonic() + READY_SECONDS
             self.backend.start(NSM, {NSM: launcher.modules(self.names)})
-            await self._wait_for_modules(deadline)
             started = 1 if bytecode.missing() else len(hosts)
-            self._start_operators(node, hosts, range(started), launcher)
+            await self._start_operators(node, hosts, range(started), launcher)
             for index in range(len(hosts)):
                 found.append(await self._wait_for(transport, index, deadline))
                 self.progress(f"{len(found)} of {len(hosts)} operators")
                 if len(found) == started < len(hosts):  # the first one: now the others
-                    self._start_operators(node, hosts, range(started, len(hosts)), launcher)
+                    rest = range(started, len(hosts))
+                    await self._start_operators(node, hosts, rest, launcher)
         self.backend.processes()  # by now bubblewrap has told which process is an enclave's
         return found
 
-    async def _wait_for_modules(self, deadline: float) -> None:
+    async def _wait_for_modules(self) -> None:
         """Return when every operator's module listens. Raises `Unavailable`."""
+        deadline = time.monotonic() + READY_SECONDS
         left = [self.folder.module_socket(name) for name in self.names]
         while left := [path for path in left if not path.is_socket()]:
             code = self.backend.exit_code(f"{NSM}/{NSM}")
@@ -199,16 +200,17 @@ class Started:
                 raise Unavailable(f"the security modules ended: {self.backend.logs(NSM, 5)}")
             await anyio.sleep(0.01)
 
-    def _start_operators(
+    async def _start_operators(
         self, node: Node, hosts: list[Host], which: range, launcher: Launcher
     ) -> None:
+        """Start hosts, and behind them enclaves, which find their modules when they begin."""
         peers = [{"url": host.url, "token": host.token} for host in hosts]
         configuration = str(self.folder.configuration)
         for index in which:
             name = operator_name(index)
-            socket, host = self.folder.socket(name), self.folder.host(name)
+            host = self.folder.host(name)
             body = {
-                "socket": str(socket),
+                "socket": str(self.folder.socket(name)),
                 "port": int(hosts[index].url.rpartition(":")[2]),
                 "token": self.token,
                 "node": {"url": node.url, "cookie": str(node.cookie)},
@@ -217,10 +219,11 @@ class Started:
                 "journal": str(self.folder.journal(name)),
             }
             write_private(host, json.dumps(body, indent=1).encode())
-            enclave = launcher.enclave(name)
-            self.backend.start(
-                name, {"enclave": enclave, "host": python("grail_host", "--config", str(host))}
-            )
+            self.backend.start(name, {"host": python("grail_host", "--config", str(host))})
+        await self._wait_for_modules()
+        for index in which:
+            name = operator_name(index)
+            self.backend.start(name, {"enclave": launcher.enclave(name)}, behind=True)
 
     async def _wait_for(self, transport: Transport, index: int, deadline: float) -> Status:
         name = operator_name(index)

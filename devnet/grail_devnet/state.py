@@ -7,6 +7,7 @@ configuration.json   the operators' configuration
 faucet.json          the faucet's key
 root.pem             the root of this devnet's attestation documents (`grail attest verify`)
 authority.json       the key under it, of which modules' keys are issued
+measurement.json     the PCRs of the enclaves' image and of their configuration
 sandbox.json         what this machine lacks to keep enclaves from everything else
 image/               the files that enclaves run, read-only
 node/ run/ hosts/ modules/ logs/ wallets/ unfinished/ requests/
@@ -86,6 +87,16 @@ class StateFolder:
     def image(self) -> Path:
         """The files that enclaves run."""
         return self.path / "image"
+
+    @property
+    def measurement(self) -> Path:
+        """The PCRs of the image and the configuration, by their indexes."""
+        return self.path / "measurement.json"
+
+    @property
+    def root(self) -> Path:
+        """The root of this devnet's attestation documents."""
+        return self.path / "root.pem"
 
     @property
     def sandbox(self) -> Path:
@@ -207,7 +218,7 @@ def _locked(handle: int, path: Path) -> bool:
 
 
 def _check_length(path: Path) -> None:
-    longest = StateFolder(path.absolute()).module_socket("operator-00")
+    longest = f"{StateFolder(path.absolute()).module_socket('operator-00')}~"
     if len(os.fsencode(longest)) > MAX_SOCKET_PATH:
         raise InvalidInput(
             f"folder {path}: too long a path for a unix socket ({MAX_SOCKET_PATH} bytes)",

@@ -68,13 +68,17 @@ class OperatorStatus:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """A whole devnet. `processes` counts those that run, `memory` adds up their bytes."""
+    """A whole devnet. `processes` counts those that run, `memory` adds up their bytes.
+
+    `unconfined` says what keeps enclaves from being confined to their image, if anything does.
+    """
 
     name: str
     folder: str
     network_id: str
     quorum: int
     isolation: str
+    unconfined: tuple[str, ...]
     node: NodeStatus
     operators: tuple[OperatorStatus, ...]
     processes: int
@@ -90,7 +94,12 @@ ISOLATION = "emulated, no isolation: an enclave here is a process like any other
 
 
 async def gather(
-    file: NetworkFile, network_id: bytes, quorum: int, node: Node, processes: Sequence[Process]
+    file: NetworkFile,
+    network_id: bytes,
+    quorum: int,
+    node: Node,
+    processes: Sequence[Process],
+    unconfined: tuple[str, ...] = (),
 ) -> Status:
     """Look at everything. What does not answer is said in its place, never raised."""
     seen = {process.name: ProcessStatus.of(process) for process in processes}
@@ -134,6 +143,7 @@ async def gather(
         network_id=network_id.hex(),
         quorum=quorum,
         isolation=ISOLATION,
+        unconfined=unconfined,
         node=await _node(file, node, seen[f"{regtest.NAME}/bitcoind"]),
         operators=tuple(operators),
         processes=sum(process.state != "dead" for process in seen.values()),

@@ -12,6 +12,7 @@ says so.
 from __future__ import annotations
 
 import errno
+import importlib
 import os
 import socket
 import tempfile
@@ -47,7 +48,7 @@ def program() -> bytes:
     Raises `Unavailable` naming what is missing.
     """
     try:
-        import pyseccomp
+        pyseccomp: Any = importlib.import_module("pyseccomp")
     except ImportError as exc:
         raise Unavailable(
             "pyseccomp is missing", hint="install the extra: pip install 'grail-pro[sandbox]'"

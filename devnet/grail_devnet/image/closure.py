@@ -39,7 +39,8 @@ class Closure:
     """What was loaded. `standard` and `application` are Python files and extension modules.
 
     They are named by their path below the folder that they were found in; `libraries` are all
-    other shared libraries, the loader among them.
+    other shared libraries, the loader among them. `loaded` are the files that have modules: some
+    more lie beside them, for when they are called for.
     """
 
     interpreter: Path
@@ -47,6 +48,7 @@ class Closure:
     libraries: tuple[Path, ...]
     standard: dict[str, Path]
     application: dict[str, Path]
+    loaded: frozenset[Path]
 
 
 def closure() -> Closure:
@@ -56,7 +58,8 @@ def closure() -> Closure:
         importlib.import_module(module.name)
     for name in LATER:
         importlib.import_module(name)
-    files = _module_files()
+    loaded = _loaded()
+    files = sorted(set(loaded.values()) | _rest(loaded))
     mapped = _mapped()
     interpreter = Path(sys.executable).resolve()
     standard_root = Path(importlib.import_module("os").__file__ or "").resolve().parent
@@ -68,30 +71,40 @@ def closure() -> Closure:
             standard[str(file.relative_to(standard_root))] = file
         else:
             application[str(file.relative_to(root))] = file
-    for encoding in (standard_root / "encodings").glob("*.py"):
-        standard[str(encoding.relative_to(standard_root))] = encoding
     libraries = mapped - set(files) - {interpreter}
     (loader,) = {each for each in libraries if each.name.startswith(("ld-", "ld."))}
-    return Closure(interpreter, loader, tuple(sorted(libraries)), standard, application)
+    return Closure(
+        interpreter,
+        loader,
+        tuple(sorted(libraries)),
+        standard,
+        application,
+        frozenset(loaded.values()),
+    )
 
 
-def _module_files() -> list[Path]:
-    """The files of all modules, and all of Python in the packages that others wrote.
+def _loaded() -> dict[str, Path]:
+    """The files of all modules, by the modules' names."""
+    return {
+        name: Path(file).resolve()
+        for name, module in list(sys.modules.items())
+        if (file := getattr(module, "__file__", None)) is not None
+        and name.partition(".")[0] not in (NOT_MEASURED, "__main__")
+    }
+
+
+def _rest(loaded: dict[str, Path]) -> set[Path]:
+    """All of Python in the packages that others wrote, and all encodings.
 
     Those may load more of themselves when they are called, such as from their Rust.
     """
     found = set()
-    for name, module in sys.modules.items():
-        top = name.partition(".")[0]
-        file = getattr(module, "__file__", None)
-        if file is None or top in (NOT_MEASURED, "__main__"):
-            continue
-        path = Path(file).resolve()
-        found.add(path)
-        foreign = "site-packages" in path.parts or "dist-packages" in path.parts
-        if name == top and foreign and top not in PROJECT and path.name == "__init__.py":
+    for name, path in loaded.items():
+        foreign = {"site-packages", "dist-packages"} & set(path.parts) and name not in PROJECT
+        whole = foreign and "." not in name and path.name == "__init__.py"
+        if whole or name == "encodings":
             found |= {each.resolve() for each in path.parent.rglob("*.py")}
-    return sorted(found)
+    return found
 
 
 def _mapped() -> set[Path]:

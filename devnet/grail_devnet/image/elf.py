@@ -35,8 +35,10 @@ def _soname(raw: bytes) -> str | None:
     if dynamic is None:
         return None
     _, _, offset, _, _, length, _, _ = dynamic
-    entries = _ENTRY.iter_unpack(raw[offset : offset + length])
-    values = dict(takewhile(lambda each: each[0] != _DT_NULL, entries))
+    part = raw[offset : offset + length]
+    if len(part) != length:
+        raise DecodeError("shared library: it ends before its own end")
+    values = dict(takewhile(lambda each: each[0] != _DT_NULL, _ENTRY.iter_unpack(part)))
     if _DT_SONAME not in values:
         return None
     address = values[_DT_STRTAB]

@@ -62,7 +62,7 @@ def command(image: Image, root: Path, *arguments: str) -> list[str]:
         for each in image.entries
         if each.path.startswith(("lib/ld-", "lib/ld.")) and each.mode & 0o100
     )
-    python = str(root / "bin" / "python3")
+    python = str(root / "python3")
     libraries = ["--inhibit-cache", "--library-path", str(root / "lib")]
     return [str(root / loader), *libraries, "--argv0", python, python, "-I", "-B", *arguments]
 

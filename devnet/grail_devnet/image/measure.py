@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,7 +84,7 @@ class Image:
             )
 
 
-def manifest(entries: tuple[Entry, ...] | list[Entry]) -> bytes:
+def manifest(entries: Iterable[Entry]) -> bytes:
     """The canonical bytes: an array of [path, mode, SHA-384], in the order of the paths' bytes."""
     ordered = sorted(entries, key=lambda each: each.path.encode())
     return encode([[each.path, each.mode, each.sha384] for each in ordered])

@@ -27,17 +27,21 @@ SECONDS = 5.0
 
 
 def listen(path: Path) -> socket.socket:
-    """A socket that listens, in a private folder. Raises `InvalidInput`."""
+    """A socket that listens, in a private folder: where its path is, it takes connections.
+
+    Raises `InvalidInput`.
+    """
     private_folder(path.parent)
-    if path.is_socket():
-        path.unlink()
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    beside = path.with_name(f"{path.name}~")
     try:
-        listener.bind(str(path))
+        beside.unlink(missing_ok=True)
+        listener.bind(str(beside))
+        listener.listen()
+        beside.rename(path)
     except OSError as exc:
         listener.close()
         raise InvalidInput(f"socket {path.name}: {exc.strerror}") from exc
-    listener.listen()
     return listener
 
 
