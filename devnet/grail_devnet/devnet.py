@@ -31,7 +31,7 @@ from grail.network_file import FILE, NetworkFile, find, folder_of, load, start_t
 from grail.operators.configuration import Configuration
 from grail.portal import Portal
 from grail.types import BlockHash
-from grail_devnet import genesis, sandbox, status
+from grail_devnet import genesis, status
 from grail_devnet.enclave_socket import SocketTransport
 from grail_devnet.faucet import Faucet
 from grail_devnet.genesis import Deployed
@@ -175,12 +175,7 @@ class Devnet:
     async def _status(self) -> Status:
         network = self.configuration.network
         return await status.gather(
-            self.file,
-            network.id,
-            self.configuration.quorum,
-            self.node.inner,
-            self.processes(),
-            sandbox.lacks(self.folder.sandbox),
+            self.file, network.id, self.configuration.quorum, self.node.inner, self.processes()
         )
 
     def policy(self) -> Policy:

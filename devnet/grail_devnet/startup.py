@@ -7,6 +7,7 @@ operators start at once.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import secrets
 import time
@@ -23,7 +24,7 @@ from grail.bitcoin.node import Node
 from grail.bitcoin.spv import Header, PinnedHeader
 from grail.charms.app import Contract, identity_of
 from grail.charms.record import NO_SUCCESSOR
-from grail.errors import Unavailable
+from grail.errors import GrailError, Unavailable
 from grail.folders import write_private
 from grail.network_file import NetworkFile, Operator
 from grail.operators.configuration import Configuration
@@ -130,7 +131,8 @@ class Started:
         except BaseException:
             compiling.cancel()
             # It writes into the folder that is cleared away next: it must have ended.
-            await asyncio.wait([preparing])
+            with anyio.CancelScope(shield=True), contextlib.suppress(GrailError):
+                await preparing
             raise
         for lack in launcher.sandbox.missing:
             self.progress(f"enclaves are not kept apart from this machine: {lack}")

@@ -13,8 +13,9 @@ from grail.network_file import NetworkFile
 from grail.operators import frames
 from grail.operators.frames import Frame
 from grail.operators.transport import Host, HttpTransport
-from grail_devnet import regtest
+from grail_devnet import regtest, sandbox
 from grail_devnet.processes import Process
+from grail_devnet.state import StateFolder
 
 ASK_SECONDS = 2.0
 """How long a status waits for an operator before it says that there was no answer."""
@@ -94,12 +95,7 @@ ISOLATION = "emulated, no isolation: an enclave here is a process like any other
 
 
 async def gather(
-    file: NetworkFile,
-    network_id: bytes,
-    quorum: int,
-    node: Node,
-    processes: Sequence[Process],
-    unconfined: tuple[str, ...] = (),
+    file: NetworkFile, network_id: bytes, quorum: int, node: Node, processes: Sequence[Process]
 ) -> Status:
     """Look at everything. What does not answer is said in its place, never raised."""
     seen = {process.name: ProcessStatus.of(process) for process in processes}
@@ -143,7 +139,7 @@ async def gather(
         network_id=network_id.hex(),
         quorum=quorum,
         isolation=ISOLATION,
-        unconfined=unconfined,
+        unconfined=sandbox.lacks(StateFolder(file.folder).sandbox),
         node=await _node(file, node, seen[f"{regtest.NAME}/bitcoind"]),
         operators=tuple(operators),
         processes=sum(process.state != "dead" for process in seen.values()),

@@ -21,7 +21,8 @@ def bind(module: Module, configuration: bytes) -> None:
     Raises `InvalidInput` where the module holds another one, `Unavailable` where it gives none.
     """
     expected = measured(configuration)
-    if CONFIGURATION in module.describe().locked:
+    locked = CONFIGURATION in module.describe().locked
+    if locked:
         found = module.pcr(CONFIGURATION)
     else:
         found = module.extend(CONFIGURATION, digest(configuration))
@@ -30,5 +31,5 @@ def bind(module: Module, configuration: bytes) -> None:
             f"configuration: PCR{CONFIGURATION} of the security module is of another file",
             hint="the file was changed after it was measured: start with the measured one",
         )
-    if CONFIGURATION not in module.describe().locked:
+    if not locked:
         module.lock(CONFIGURATION)

@@ -20,6 +20,9 @@ from grail_devnet.image.measure import Image, measure
 
 BUILD = "import sys; sys.path += sys.argv[1:-1]; from grail_devnet.image.build import main; main()"
 
+LEASH = ("setpriv", "--pdeathsig", "KILL")
+"""The build ends with the thread that waits for it."""
+
 SECONDS = 60.0
 """How long a build may take; it takes about one."""
 
@@ -32,13 +35,23 @@ def made(folder: Path) -> Image:
 
     Raises `Unavailable` when it cannot be made.
     """
-    command = [sys.executable, "-I", "-S", "-B", "-c", BUILD, *_roots(), str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
+    command = [*LEASH, sys.executable, "-I", "-S", "-B", "-c", BUILD, *_roots(), str(folder)]
+    try:
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            check=False,
+            start_new_session=True,  # Ctrl-C is for its parent, which waits for it and cleans up
+        )
+    except (OSError, subprocess.TimeoutExpired) as exc:
+        raise Unavailable(f"the enclave's image cannot be made: {exc}") from exc
     if done.returncode != 0:
         last = (done.stderr.strip().splitlines() or ["no word"])[-1]
         raise Unavailable(
             f"the enclave's image cannot be made: {last[:300]}",
-            hint="it is made of the installed packages: install them anew",
+            hint="it is copied from the installed packages into the state folder: 60 MB",
         )
     return measure(folder)
 
