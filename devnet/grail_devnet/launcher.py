@@ -101,7 +101,7 @@ class Launcher:
 
     def _command(self, root: Path, socket: Path, config: Path, module: Path) -> list[str]:
         given = ["--socket", str(socket), "--config", str(config), "--module", str(module)]
-        return launch.command(self.image, root, "-m", "grail_enclave", *given)
+        return launch.command(self.image, root, "-m", "grail_enclave", *given, "--while-open")
 
 
 def policy(folder: StateFolder) -> Policy:

@@ -4,10 +4,13 @@ A node is a name and the processes that make it up: `bitcoind`, or `operator-03`
 and its `host`. No caller knows a process id: it says `kill("operator-03")` or, for one process
 alone, `kill("operator-03/host")`.
 
-Three things keep a machine clean. The kernel kills every child when its manager dies, however
+Four things keep a machine clean. The kernel kills every child when its manager dies, however
 (PR_SET_PDEATHSIG, set before the command runs). A process is known by its id and its start time,
 so a recycled id is never signalled (threat D12). And the ids stand in the state folder, so that
-another process, such as the next `grail devnet down`, can finish what a dead manager left.
+another process, such as the next `grail devnet down`, can finish what a dead manager left. And
+standard input of every process is a pipe whose other end its manager alone holds: bubblewrap's
+child asks the kernel for its end with its parent only when it has set up the rest, and one whose
+parent died before that reads the end of it.
 
 A confined command (`sandbox`) has bubblewrap between itself and this process: what stands under its
 name is the command's own process, as soon as bubblewrap has told its id, so that pausing, killing
@@ -156,6 +159,8 @@ class ProcessBackend:
         # Ends of pipes in which bubblewrap will say what its child's id is.
         self._untold: dict[str, int] = {}
         self._learning = threading.Lock()
+        # A pipe that nobody writes to: its end is read where this process is gone.
+        self._life: tuple[int, int] | None = None
         # PR_SET_PDEATHSIG fires when the *thread* that forked ends: one thread forks, and stays.
         self._forker = ThreadPoolExecutor(1, thread_name_prefix="grail-forker")
 
@@ -223,6 +228,7 @@ class ProcessBackend:
                 "setpriv is missing", hint="it is in Debian's package util-linux: install that"
             )
         log = private_folder(self.folder / "logs") / f"{name.replace('/', '.')}.log"
+        self._life = self._life or os.pipe2(os.O_CLOEXEC)
         leash = [setpriv, "--pdeathsig", "KILL", "/bin/sh", "-c", LEASH, str(os.getpid())]
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
         with os.fdopen(os.open(log, flags, 0o600), "ab") as out:
@@ -230,7 +236,7 @@ class ProcessBackend:
                 child = self._forker.submit(
                     subprocess.Popen,
                     leash + command,
-                    stdin=subprocess.DEVNULL,
+                    stdin=self._life[0],
                     stdout=out,
                     stderr=subprocess.STDOUT,
                     cwd=self.folder,
@@ -370,6 +376,9 @@ class ProcessBackend:
     def close(self) -> None:
         """Let the forking thread end: what of it still runs is killed by the kernel then."""
         self._forker.shutdown()
+        for end in self._life or ():
+            os.close(end)
+        self._life = None
         while self._untold:
             os.close(self._untold.popitem()[1])
         for child in self._children.values():

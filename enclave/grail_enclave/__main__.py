@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import signal
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ from grail.errors import GrailError, InvalidInput
 from grail.operators.configuration import MAX_FILE, Configuration
 from grail_enclave import keys
 from grail_enclave.enclave import started
+from grail_enclave.execution import forbid_programs
 from grail_enclave.hardening import harden
 from grail_enclave.measured import bind
 from grail_enclave.nsm import Module
@@ -34,8 +36,14 @@ def read_configuration(path: Path) -> tuple[Configuration, bytes]:
     return Configuration.from_json(text), raw
 
 
-async def run(socket: Path, configuration: Configuration, module: Module | None = None) -> None:
-    """Draw the key and serve until told to stop."""
+async def run(
+    socket: Path,
+    configuration: Configuration,
+    module: Module | None = None,
+    *,
+    while_open: bool = False,
+) -> None:
+    """Draw the key and serve until told to stop, or `while_open` until standard input ends."""
     key = keys.draw(keys.MemorySealer())
     server = Server(socket, started(configuration, key, module=module).answer)
     task = asyncio.ensure_future(
@@ -44,6 +52,8 @@ async def run(socket: Path, configuration: Configuration, module: Module | None 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, task.cancel)
+    if while_open:
+        loop.add_reader(sys.stdin.fileno(), lambda: os.read(sys.stdin.fileno(), 1) or task.cancel())
     try:
         await task
     except asyncio.CancelledError:
@@ -56,15 +66,19 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--socket", type=Path, required=True, help="unix socket in a 0700 folder")
     parser.add_argument("--config", type=Path, required=True, help="the operator's configuration")
     parser.add_argument("--module", type=Path, help="/dev/nsm, or a devnet's socket in its place")
+    parser.add_argument(
+        "--while-open", action="store_true", help="end when standard input does: its owner died"
+    )
     options = parser.parse_args(arguments)
     try:
         harden()
+        forbid_programs()
         configuration, raw = read_configuration(options.config)
         module = None
         if options.module is not None:
             module = Module.at(options.module)
             bind(module, raw)
-        asyncio.run(run(options.socket, configuration, module))
+        asyncio.run(run(options.socket, configuration, module, while_open=options.while_open))
     except GrailError as exc:
         hint = f" ({exc.hint})" if exc.hint else ""
         print(f"grail_enclave: {exc}{hint}", file=sys.stderr)  # noqa: T201

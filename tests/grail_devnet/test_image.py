@@ -311,3 +311,21 @@ def test_files_that_are_no_library(image: Image) -> None:
     for wrong in (b"", b"\x7fELF", raw[:60], raw[:0x400], b"\x7fELF\x01" + raw[5:], bytes(4_096)):
         with pytest.raises(DecodeError, match="shared library"):
             soname(wrong)
+
+
+def test_an_image_is_removed_by_a_user_without_rights_over_modes(tmp_path: Path) -> None:
+    """Its folders cannot be written to; a root user would not notice."""
+    (tmp_path / "image" / "app").mkdir(parents=True)
+    (tmp_path / "image" / "app" / "x.py").touch(0o400)
+    for folder in (tmp_path / "image" / "app", tmp_path / "image"):
+        folder.chmod(0o500)
+    code = "import sys; from pathlib import Path; from grail_devnet.image.launch import removed; removed(Path(sys.argv[1]))"
+    plain = ["setpriv", "--inh-caps=-all", "--bounding-set=-all"] if os.geteuid() == 0 else []
+    done = subprocess.run(
+        [*plain, sys.executable, "-c", code, str(tmp_path / "image")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "image").exists()
