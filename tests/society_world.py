@@ -10,10 +10,12 @@ from enclave_world import World
 from forged_documents import MEASUREMENT, PCRS
 from link_world import AUTHORITY
 
+from grail.attestation import pcr
+from grail.attestation.chain import Root
 from grail.bitcoin.addresses import Roster
 from grail.crypto.schnorr import NUMS, KeyPair
 from grail.operators import frames
-from grail.operators.attesting import CONFIGURATION_PCR, Attesting, extended
+from grail.operators.attesting import Attesting
 from grail.operators.configuration import Configuration
 from grail.operators.frames import Frame, Reply
 from grail.operators.link_frames import Sealed, Tick, carry_frame
@@ -29,8 +31,6 @@ IMAGE = tuple(MEASUREMENT.pcrs[index] for index in range(3))
 
 
 def attesting(**changes: Any) -> Attesting:
-    from grail.attestation.chain import Root
-
     return replace(Attesting(Root.from_pem(AUTHORITY.root_pem).sha256, (IMAGE,)), **changes)
 
 
@@ -41,8 +41,8 @@ def module(
 ) -> Module:
     """A module that holds what was measured, the configuration's text included."""
     text = configuration.to_json().encode()
-    made = EmulatedModule.draw(authority, {**pcrs, CONFIGURATION_PCR: extended(text)})
-    made.locked.add(CONFIGURATION_PCR)
+    made = EmulatedModule.draw(authority, {**pcrs, pcr.CONFIGURATION: pcr.measured(text)})
+    made.locked.add(pcr.CONFIGURATION)
     return Module(made.answer)
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from grail.errors import GrailError
 from grail_devnet.devnet import Devnet
+from grail_devnet.sandbox import lacks
 
 LOOK_SECONDS = 0.2
 """Between two looks at what children did and what others ask."""
@@ -45,6 +46,8 @@ def main() -> int:
     try:
         _tell(ready=devnet.name, folder=str(devnet.folder.path))
         _write_to_log(devnet.folder.path / "logs" / "manager.log")
+        for lack in lacks(devnet.folder.sandbox):
+            print(f"enclaves are not kept apart from this machine: {lack}", flush=True)  # noqa: T201
         while True:
             devnet.processes()  # takes leave of children that ended: no zombies stay
             devnet.serve_requests()

@@ -300,6 +300,7 @@ def _table(status: Status) -> str:
     lines = [
         f"devnet {status.name}: {count}, {status.processes} processes, {_mb(status.memory)}",
         f"  {status.isolation}",
+        *(f"  enclaves are not kept apart from this machine: {each}" for each in status.unconfined),
         f"  folder {status.folder}",
         "",
         _row("name", ("rank", "height", "epoch"), "enclave", "host", "address"),

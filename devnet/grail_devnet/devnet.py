@@ -20,6 +20,7 @@ from types import TracebackType
 from typing import Self
 
 from grail.apps.compiler import CompiledApp
+from grail.attestation.verifier import Policy
 from grail.bitcoin.addresses import Roster
 from grail.bitcoin.node import Node, NodeSync
 from grail.bitcoin.tx import Tx
@@ -34,6 +35,7 @@ from grail_devnet import genesis, status
 from grail_devnet.enclave_socket import SocketTransport
 from grail_devnet.faucet import Faucet
 from grail_devnet.genesis import Deployed
+from grail_devnet.launcher import policy
 from grail_devnet.processes import KILL_SECONDS, Process, ProcessBackend
 from grail_devnet.restart import Salvage, ask_manager, restart, serve_requests
 from grail_devnet.startup import Plan, Progress, Started, zkbtc
@@ -45,7 +47,7 @@ DOWN_SECONDS = 10.0
 
 
 class Devnet:
-    """A running network: 16 operators (two processes each), a Bitcoin node, a faucet.
+    """A running network: 16 operators (two processes each), their modules, a node, a faucet.
 
     `file` tells clients where everything is, `node` is the Bitcoin node, `backend` starts and
     stops processes by name.
@@ -176,8 +178,15 @@ class Devnet:
             self.file, network.id, self.configuration.quorum, self.node.inner, self.processes()
         )
 
+    def policy(self) -> Policy:
+        """Whom to believe here: this devnet's own root, and the image that it measured.
+
+        Raises `DecodeError` when its files are damaged.
+        """
+        return policy(self.folder)
+
     def processes(self) -> list[Process]:
-        """Every process of the network: the node's, and two for each operator."""
+        """Every process of the network: the node's, the modules', and two for each operator."""
         return self.backend.processes()
 
     def logs(self, name: str, lines: int = 40) -> str:

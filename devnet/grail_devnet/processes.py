@@ -4,10 +4,17 @@ A node is a name and the processes that make it up: `bitcoind`, or `operator-03`
 and its `host`. No caller knows a process id: it says `kill("operator-03")` or, for one process
 alone, `kill("operator-03/host")`.
 
-Three things keep a machine clean. The kernel kills every child when its manager dies, however
+Four things keep a machine clean. The kernel kills every child when its manager dies, however
 (PR_SET_PDEATHSIG, set before the command runs). A process is known by its id and its start time,
 so a recycled id is never signalled (threat D12). And the ids stand in the state folder, so that
-another process, such as the next `grail devnet down`, can finish what a dead manager left.
+another process, such as the next `grail devnet down`, can finish what a dead manager left. And
+standard input of every process is a pipe whose other end its manager alone holds: bubblewrap's
+child asks the kernel for its end with its parent only when it has set up the rest, and one whose
+parent died before that reads the end of it.
+
+A confined command (`sandbox`) has bubblewrap between itself and this process: what stands under its
+name is the command's own process, as soon as bubblewrap has told its id, so that pausing, killing
+and its memory mean the command. Either of the two ends with the other.
 """
 
 from __future__ import annotations
@@ -16,20 +23,23 @@ import contextlib
 import json
 import os
 import resource
+import select
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
 from grail.errors import DecodeError, InvalidInput, Unavailable
 from grail.folders import private_folder, write_private
 from grail.network_file import start_time
+from grail_devnet.sandbox import Confined
 
 FILE = "processes.json"
 TERM_SECONDS = 2.0
@@ -46,11 +56,14 @@ LEASH = 'ulimit -c 0; ulimit -f 2097152; [ "$PPID" = "$0" ] && exec "$@"'
 PASSED_ON = ("PATH", "HOME", "LANG", "TZ", "PYTHONPATH", "PYTHONPYCACHEPREFIX", "VIRTUAL_ENV")
 
 
+Command = Sequence[str] | Confined
+
+
 class Backend(Protocol):
     """Starts and stops nodes by name. `face` is the process of a node that the network reaches."""
 
-    def start(self, node: str, commands: Mapping[str, Sequence[str]]) -> None:
-        """Start a node's processes. The last one named is its face."""
+    def start(self, node: str, commands: Mapping[str, Command], *, behind: bool = False) -> None:
+        """Start a node's processes. The last one named is its face, unless it goes `behind`."""
 
     def stop(self, names: Iterable[str]) -> None:
         """End nodes in good order, and make sure that they are gone."""
@@ -143,6 +156,11 @@ class ProcessBackend:
         self._processes: dict[str, Process] = {}
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self._commands: dict[str, list[str]] = {}
+        # Ends of pipes in which bubblewrap will say what its child's id is.
+        self._untold: dict[str, int] = {}
+        self._learning = threading.Lock()
+        # A pipe that nobody writes to: its end is read where this process is gone.
+        self._life: tuple[int, int] | None = None
         # PR_SET_PDEATHSIG fires when the *thread* that forked ends: one thread forks, and stays.
         self._forker = ThreadPoolExecutor(1, thread_name_prefix="grail-forker")
 
@@ -159,11 +177,36 @@ class ProcessBackend:
             raise DecodeError(f"{folder / FILE}: not a list of processes") from exc
         return backend
 
-    def start(self, node: str, commands: Mapping[str, Sequence[str]]) -> None:
-        """Start a node's processes. The last one named is its face. Raises `Unavailable`."""
+    def start(self, node: str, commands: Mapping[str, Command], *, behind: bool = False) -> None:
+        """Start a node's processes. The last one named is its face.
+
+        What goes `behind` stands before those of the node that were started already, so that its
+        face stays. Raises `Unavailable`.
+        """
+        before = [name for name in self._processes if behind and name.startswith(f"{node}/")]
         for process, command in commands.items():
-            self._start(f"{node}/{process}", list(command))
+            if isinstance(command, Confined):
+                self._start_confined(f"{node}/{process}", command)
+            else:
+                self._start(f"{node}/{process}", list(command))
+        for name in before:
+            self._processes[name] = self._processes.pop(name)
         self._save()
+
+    def _start_confined(self, name: str, command: Confined) -> None:
+        told, info = os.pipe2(os.O_CLOEXEC)
+        program = None if command.filter is None else _readable(command.filter)
+        passed = [each for each in (info, program) if each is not None]
+        try:
+            self._start(name, command.argv(info, program), passed)
+        except BaseException:
+            os.close(told)
+            raise
+        finally:
+            for each in passed:
+                os.close(each)
+        del self._commands[name]  # its descriptors are gone: it cannot be started again by this
+        self._untold[name] = told
 
     def start_again(self, name: str, *more: str) -> None:
         """Start one process that ended by its old command, with `more` arguments at its end.
@@ -176,7 +219,7 @@ class ProcessBackend:
         self._start(name, [*command, *(each for each in more if each not in command)])
         self._save()
 
-    def _start(self, name: str, command: list[str]) -> None:
+    def _start(self, name: str, command: list[str], passed: Sequence[int] = ()) -> None:
         if name in self._processes and self._processes[name].alive:
             raise InvalidInput(f"{name} is running already")
         setpriv = shutil.which("setpriv")
@@ -185,6 +228,7 @@ class ProcessBackend:
                 "setpriv is missing", hint="it is in Debian's package util-linux: install that"
             )
         log = private_folder(self.folder / "logs") / f"{name.replace('/', '.')}.log"
+        self._life = self._life or os.pipe2(os.O_CLOEXEC)
         leash = [setpriv, "--pdeathsig", "KILL", "/bin/sh", "-c", LEASH, str(os.getpid())]
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
         with os.fdopen(os.open(log, flags, 0o600), "ab") as out:
@@ -192,19 +236,21 @@ class ProcessBackend:
                 child = self._forker.submit(
                     subprocess.Popen,
                     leash + command,
-                    stdin=subprocess.DEVNULL,
+                    stdin=self._life[0],
                     stdout=out,
                     stderr=subprocess.STDOUT,
                     cwd=self.folder,
                     env={key: os.environ[key] for key in PASSED_ON if key in os.environ},
                     start_new_session=True,
                     umask=0o077,
+                    pass_fds=passed,
                 ).result()
             except OSError as exc:
                 raise Unavailable(f"{name}: cannot be started: {exc}") from exc
         started = start_time(child.pid)
         self._commands.setdefault(name, command)
-        self.processes()  # the one before it under this name is asked how it ended, and let go
+        if name in self._children:
+            self._children[name].poll()  # the one before it is asked how it ended, and let go
         self._children[name] = child
         self._processes[name] = Process(name, child.pid, started or 0, str(log))
 
@@ -216,7 +262,29 @@ class ProcessBackend:
         """All processes that were started, dead ones too."""
         for child in self._children.values():
             child.poll()  # a child that ended is a zombie until its parent asks
+        with self._learning:
+            if self._untold:
+                for name, pipe in list(self._untold.items()):
+                    self._learn(name, pipe)
+                self._save()
         return list(self._processes.values())
+
+    def _learn(self, name: str, pipe: int) -> None:
+        """Put the confined process in bubblewrap's place; one that failed before keeps its own."""
+        raw = b""
+        deadline = time.monotonic() + KILL_SECONDS
+        while select.select([pipe], [], [], max(0.0, deadline - time.monotonic()))[0]:
+            piece = os.read(pipe, 4_096)
+            raw += piece
+            if not piece:
+                break
+        os.close(pipe)
+        del self._untold[name]
+        with contextlib.suppress(ValueError, KeyError, TypeError):
+            pid = int(json.loads(raw)["child-pid"])
+            self._processes[name] = replace(
+                self._processes[name], pid=pid, started=start_time(pid) or 0
+            )
 
     def named(self, name: str) -> list[Process]:
         """The processes of a node, or the one process. Raises `InvalidInput` for a stranger."""
@@ -308,9 +376,22 @@ class ProcessBackend:
     def close(self) -> None:
         """Let the forking thread end: what of it still runs is killed by the kernel then."""
         self._forker.shutdown()
+        for end in self._life or ():
+            os.close(end)
+        self._life = None
+        while self._untold:
+            os.close(self._untold.popitem()[1])
         for child in self._children.values():
             with contextlib.suppress(subprocess.TimeoutExpired):
                 child.wait(KILL_SECONDS)
+
+
+def _readable(data: bytes) -> int:
+    """A descriptor from which these bytes can be read, once."""
+    handle = os.memfd_create("filter", os.MFD_CLOEXEC)
+    os.write(handle, data)
+    os.lseek(handle, 0, os.SEEK_SET)
+    return handle
 
 
 def python(module: str, *arguments: str) -> list[str]:

@@ -7,6 +7,7 @@ operators start at once.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import secrets
 import time
@@ -23,7 +24,7 @@ from grail.bitcoin.node import Node
 from grail.bitcoin.spv import Header, PinnedHeader
 from grail.charms.app import Contract, identity_of
 from grail.charms.record import NO_SUCCESSOR
-from grail.errors import Unavailable
+from grail.errors import GrailError, Unavailable
 from grail.folders import write_private
 from grail.network_file import NetworkFile, Operator
 from grail.operators.configuration import Configuration
@@ -33,6 +34,8 @@ from grail_devnet import bitcoind, bytecode, genesis, regtest
 from grail_devnet.enclave_socket import SocketTransport
 from grail_devnet.faucet import MATURITY, Faucet
 from grail_devnet.genesis import operator_name
+from grail_devnet.launcher import NAME as NSM
+from grail_devnet.launcher import Launcher
 from grail_devnet.processes import ProcessBackend, python
 from grail_devnet.state import StateFolder
 
@@ -86,10 +89,10 @@ class Started:
             binary = self.plan.bitcoind
             if binary is None:
                 binary = await anyio.to_thread.run_sync(bitcoind.find, self.progress)
-            app, faucet = await self._node_and_app(node, binary, node_port)
+            app, faucet, launcher = await self._node_app_and_image(node, binary, node_port)
             configuration = await self._configure(node, app, faucet)
             self.progress(f"{self.plan.operators} operators")
-            statuses = await self._operators(node, host_ports)
+            statuses = await self._operators(node, host_ports, launcher)
             self.progress("first roster")
             sockets = SocketTransport([self.folder.socket(n) for n in self.names])
             keys = [status.key for status in statuses]
@@ -110,21 +113,30 @@ class Started:
         """The operators' names."""
         return [operator_name(index) for index in range(self.plan.operators)]
 
-    async def _node_and_app(
+    async def _node_app_and_image(
         self, node: Node, binary: Path, port: int
-    ) -> tuple[CompiledApp, Faucet]:
-        """The node with its coins, and zkBTC's keys, made at the same time."""
+    ) -> tuple[CompiledApp, Faucet, Launcher]:
+        """The node with its coins, zkBTC's keys and the enclaves' image, made at the same time."""
         self.backend.start(
             regtest.NAME, {"bitcoind": regtest.command(binary, self.folder.node, port)}
         )
+        preparing = asyncio.create_task(anyio.to_thread.run_sync(Launcher.prepare, self.folder))
         compiling = asyncio.create_task(anyio.to_thread.run_sync(zkbtc))
         try:
             faucet = await self._coins(node, binary)
             self.progress("circuits")
-            return await compiling, faucet
+            app = await compiling
+            self.progress("the enclaves' image")
+            launcher = await preparing
         except BaseException:
             compiling.cancel()
+            # It writes into the folder that is cleared away next: it must have ended.
+            with anyio.CancelScope(shield=True), contextlib.suppress(GrailError):
+                await preparing
             raise
+        for lack in launcher.sandbox.missing:
+            self.progress(f"enclaves are not kept apart from this machine: {lack}")
+        return app, faucet, launcher
 
     async def _coins(self, node: Node, binary: Path) -> Faucet:
         await regtest.wait_until_up(
@@ -162,29 +174,45 @@ class Started:
         write_private(self.folder.configuration, configuration.to_json().encode())
         return configuration
 
-    async def _operators(self, node: Node, ports: list[int]) -> list[Status]:
+    async def _operators(self, node: Node, ports: list[int], launcher: Launcher) -> list[Status]:
         """Start all operators and return what each says of itself once it answers."""
         hosts = [Host(f"http://127.0.0.1:{port}", self.token) for port in ports]
         found: list[Status] = []
         async with HttpTransport(hosts, timeout=READY_SECONDS) as transport:
             deadline = time.monotonic() + READY_SECONDS
+            self.backend.start(NSM, {NSM: launcher.modules(self.names)})
             started = 1 if bytecode.missing() else len(hosts)
-            self._start_operators(node, hosts, range(started))
+            await self._start_operators(node, hosts, range(started), launcher)
             for index in range(len(hosts)):
                 found.append(await self._wait_for(transport, index, deadline))
                 self.progress(f"{len(found)} of {len(hosts)} operators")
                 if len(found) == started < len(hosts):  # the first one: now the others
-                    self._start_operators(node, hosts, range(started, len(hosts)))
+                    rest = range(started, len(hosts))
+                    await self._start_operators(node, hosts, rest, launcher)
+        self.backend.processes()  # by now bubblewrap has told which process is an enclave's
         return found
 
-    def _start_operators(self, node: Node, hosts: list[Host], which: range) -> None:
+    async def _wait_for_modules(self) -> None:
+        """Return when every operator's module listens. Raises `Unavailable`."""
+        deadline = time.monotonic() + READY_SECONDS
+        left = [self.folder.module_socket(name) for name in self.names]
+        while left := [path for path in left if not path.is_socket()]:
+            code = self.backend.exit_code(f"{NSM}/{NSM}")
+            if code is not None or time.monotonic() > deadline:
+                raise Unavailable(f"the security modules ended: {self.backend.logs(NSM, 5)}")
+            await anyio.sleep(0.01)
+
+    async def _start_operators(
+        self, node: Node, hosts: list[Host], which: range, launcher: Launcher
+    ) -> None:
+        """Start hosts, and behind them enclaves, which find their modules when they begin."""
         peers = [{"url": host.url, "token": host.token} for host in hosts]
         configuration = str(self.folder.configuration)
         for index in which:
             name = operator_name(index)
-            socket, host = self.folder.socket(name), self.folder.host(name)
+            host = self.folder.host(name)
             body = {
-                "socket": str(socket),
+                "socket": str(self.folder.socket(name)),
                 "port": int(hosts[index].url.rpartition(":")[2]),
                 "token": self.token,
                 "node": {"url": node.url, "cookie": str(node.cookie)},
@@ -193,10 +221,11 @@ class Started:
                 "journal": str(self.folder.journal(name)),
             }
             write_private(host, json.dumps(body, indent=1).encode())
-            enclave = python("grail_enclave", "--socket", str(socket), "--config", configuration)
-            self.backend.start(
-                name, {"enclave": enclave, "host": python("grail_host", "--config", str(host))}
-            )
+            self.backend.start(name, {"host": python("grail_host", "--config", str(host))})
+        await self._wait_for_modules()
+        for index in which:
+            name = operator_name(index)
+            self.backend.start(name, {"enclave": launcher.enclave(name)}, behind=True)
 
     async def _wait_for(self, transport: Transport, index: int, deadline: float) -> Status:
         name = operator_name(index)

@@ -5,7 +5,12 @@ processes.json       ids and start times of all processes
 manager.json         the process that owns the network
 configuration.json   the operators' configuration
 faucet.json          the faucet's key
-node/ run/ hosts/ logs/ wallets/ unfinished/ requests/
+root.pem             the root of this devnet's attestation documents (`grail attest verify`)
+authority.json       the key under it, of which modules' keys are issued
+measurement.json     the PCRs of the enclaves' image and of their configuration
+sandbox.json         what this machine lacks to keep enclaves from everything else
+image/               the files that enclaves run, read-only
+node/ run/ hosts/ modules/ logs/ wallets/ unfinished/ requests/
 
 What a manager's death leaves: its children are killed by the kernel, locks are freed by it, and
 files are whole because each is renamed into its place. The enclaves' keys are gone with them, so
@@ -19,7 +24,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import shutil
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +31,7 @@ from pathlib import Path
 from grail.errors import InvalidInput
 from grail.folders import private_folder, write_private
 from grail.network_file import start_time
+from grail_devnet.image.launch import removed
 from grail_devnet.processes import ProcessBackend
 
 MANAGER = "manager.json"
@@ -64,8 +69,39 @@ class StateFolder:
         return self.path / "node"
 
     def socket(self, operator: str) -> Path:
-        """The socket of an operator's enclave; the path is short because Linux allows little."""
-        return self.path / "run" / operator.removeprefix("operator-")
+        """The socket of an operator's enclave; the path is short because Linux allows little.
+
+        It lies in a folder of its own, all that this enclave may write to.
+        """
+        return self.path / "run" / operator.removeprefix("operator-") / "s"
+
+    def module_socket(self, operator: str) -> Path:
+        """The socket at which an operator's enclave finds its security module."""
+        return self.path / "run" / f"m{operator.removeprefix('operator-')}" / "s"
+
+    def module(self, operator: str) -> Path:
+        """What the security module of an operator holds, with its key."""
+        return self.path / "modules" / f"{operator}.json"
+
+    @property
+    def image(self) -> Path:
+        """The files that enclaves run."""
+        return self.path / "image"
+
+    @property
+    def measurement(self) -> Path:
+        """The PCRs of the image and the configuration, by their indexes."""
+        return self.path / "measurement.json"
+
+    @property
+    def root(self) -> Path:
+        """The root of this devnet's attestation documents."""
+        return self.path / "root.pem"
+
+    @property
+    def sandbox(self) -> Path:
+        """What this machine lacks to keep enclaves from everything else."""
+        return self.path / "sandbox.json"
 
     def host(self, operator: str) -> Path:
         """The configuration of an operator's host, which holds the token."""
@@ -97,7 +133,7 @@ class StateFolder:
         self.end_left()
         for entry in self.path.iterdir():
             if entry.is_dir() and not entry.is_symlink():
-                shutil.rmtree(entry)
+                removed(entry)
             else:
                 entry.unlink()
 
@@ -182,7 +218,7 @@ def _locked(handle: int, path: Path) -> bool:
 
 
 def _check_length(path: Path) -> None:
-    longest = StateFolder(path.absolute()).socket("operator-00")
+    longest = f"{StateFolder(path.absolute()).module_socket('operator-00')}~"
     if len(os.fsencode(longest)) > MAX_SOCKET_PATH:
         raise InvalidInput(
             f"folder {path}: too long a path for a unix socket ({MAX_SOCKET_PATH} bytes)",

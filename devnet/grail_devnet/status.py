@@ -13,8 +13,9 @@ from grail.network_file import NetworkFile
 from grail.operators import frames
 from grail.operators.frames import Frame
 from grail.operators.transport import Host, HttpTransport
-from grail_devnet import regtest
+from grail_devnet import regtest, sandbox
 from grail_devnet.processes import Process
+from grail_devnet.state import StateFolder
 
 ASK_SECONDS = 2.0
 """How long a status waits for an operator before it says that there was no answer."""
@@ -68,13 +69,17 @@ class OperatorStatus:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """A whole devnet. `processes` counts those that run, `memory` adds up their bytes."""
+    """A whole devnet. `processes` counts those that run, `memory` adds up their bytes.
+
+    `unconfined` says what keeps enclaves from being confined to their image, if anything does.
+    """
 
     name: str
     folder: str
     network_id: str
     quorum: int
     isolation: str
+    unconfined: tuple[str, ...]
     node: NodeStatus
     operators: tuple[OperatorStatus, ...]
     processes: int
@@ -134,6 +139,7 @@ async def gather(
         network_id=network_id.hex(),
         quorum=quorum,
         isolation=ISOLATION,
+        unconfined=sandbox.lacks(StateFolder(file.folder).sandbox),
         node=await _node(file, node, seen[f"{regtest.NAME}/bitcoind"]),
         operators=tuple(operators),
         processes=sum(process.state != "dead" for process in seen.values()),

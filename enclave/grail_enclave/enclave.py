@@ -100,7 +100,8 @@ class Enclave:
         `handed_over` for a key that was not drawn in this very process.
 
         An instance before this one may then have promised anything, so this one asks the other
-        operators before it votes (ROUNDS.md, rule 6).
+        operators before it votes (ROUNDS.md, rule 6). `module` is the security module that says
+        what runs here, where there is one.
         """
         self._configuration = configuration
         self._handed_over = handed_over

@@ -13,6 +13,7 @@ import errno
 import fcntl
 import os
 import socket
+import stat
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -111,6 +112,15 @@ class Module:
 
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
+
+    @classmethod
+    def at(cls, path: Path) -> Module:
+        """The module behind a device, or behind a socket. Raises `Unavailable`."""
+        try:
+            device = stat.S_ISCHR(path.stat().st_mode)
+        except OSError as exc:
+            raise Unavailable(f"security module {path.name}: {exc.strerror}") from exc
+        return cls(Device.open(path) if device else Socket(path))
 
     def document(
         self, nonce: bytes | None, public_key: bytes | None, user_data: bytes | None

@@ -10,6 +10,7 @@ import secrets
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
+from grail.attestation import pcr
 from grail.attestation.attested import MEASURED
 from grail.attestation.chain import Root
 from grail.attestation.verifier import Measurement, Policy
@@ -19,7 +20,7 @@ from grail.errors import GrailError, Refused
 from grail.links.identity import Attestor, Own
 from grail.links.link import Terms
 from grail.links.switchboard import Switchboard
-from grail.operators.attesting import CONFIGURATION_PCR, Attesting, Image, extended
+from grail.operators.attesting import Attesting, Image
 from grail.operators.configuration import Configuration
 from grail.operators.link_frames import Sealed, Tick
 from grail.operators.messages import BestHeader
@@ -206,7 +207,7 @@ def _milliseconds(seconds: float | None) -> int | None:
 
 def policy(root: bytes, images: Iterable[Image], configuration: bytes) -> Policy:
     """Whom to believe: these builds under this root, started with a configuration of this text."""
-    register = {CONFIGURATION_PCR: extended(configuration)}
+    register = {pcr.CONFIGURATION: pcr.measured(configuration)}
     return Policy(
         Root(root),
         tuple(Measurement(dict(zip(MEASURED, image, strict=True)) | register) for image in images),

@@ -17,8 +17,9 @@ import pytest
 from forged_documents import MEASUREMENT
 
 from grail.attestation import nsm
-from grail.attestation.attested import EMULATED
+from grail.attestation.attested import EMULATED, attested
 from grail.attestation.chain import Root
+from grail.attestation.pcr import CONFIGURATION, measured
 from grail.attestation.user_data import Claim
 from grail.attestation.verifier import Policy, Verifier
 from grail.crypto.schnorr import KeyPair
@@ -26,6 +27,7 @@ from grail.errors import AttestationInvalid, DecodeError, InvalidInput, Unavaila
 from grail_devnet.nsm.authority import Authority
 from grail_devnet.nsm.module import EmulatedModule, now
 from grail_devnet.processes import python
+from grail_enclave.measured import bind
 from grail_enclave.nsm import IOCTL, RAW, Device, Module, Socket
 
 # What AWS's library writes (serde_cbor of `Request` and `Response`, src/api/mod.rs), by hand.
@@ -335,3 +337,106 @@ def test_a_socket_that_lies_or_hangs_up(folder: Path) -> None:
         thread.join()
     with pytest.raises(Unavailable):
         Module(Socket(folder / "nobody")).random()
+
+
+# --- modules of a whole network in one process ---
+
+
+def test_one_process_serves_each_enclave_its_own_module(folder: Path, authority: Authority) -> None:
+    """Sockets, instances and keys apart; one whose socket is held up makes no other one wait."""
+    (folder / "run").mkdir(mode=0o700)
+    arguments, sockets = [], []
+    for name in ("a", "b"):
+        EmulatedModule.draw(authority, MEASUREMENT.pcrs).save(folder / f"{name}.json")
+        sockets.append(folder / "run" / name / "s")
+        arguments += ["--socket", str(sockets[-1]), "--module", str(folder / f"{name}.json")]
+    command = python("grail_devnet.nsm", *arguments)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        ready = [process.stdout.readline().split() for _ in sockets]
+        modules = [Module(Socket(path, seconds=2)) for path in sockets]
+        assert [["ready", module.describe().module_id] for module in modules] == ready
+        with socket.socket(socket.AF_UNIX) as silent:
+            silent.connect(str(sockets[0]))
+            assert len(modules[1].random()) == 256
+        modules[0].extend(16, b"x")
+        assert modules[1].pcr(16) == bytes(48)
+        chains = [attested(m.document(None, None, None), root(authority)).chain for m in modules]
+        # The root, region and zone are the same; instance and leaf are each module's own.
+        assert [len({chain[level] for chain in chains}) for level in range(5)] == [1, 1, 1, 2, 2]
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+    assert not any(path.exists() for path in sockets)
+
+
+def root(authority: Authority) -> Root:
+    return Root.from_pem(authority.root_pem)
+
+
+def test_modules_and_sockets_come_in_pairs(folder: Path) -> None:
+    command = python("grail_devnet.nsm", "--socket", str(folder / "s"), "--socket", "x")
+    command += ["--module", str(folder / "m")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "each --socket needs its --module" in done.stderr
+
+
+@pytest.mark.parametrize("locked", [[], [0], [*range(16), 32], ["x"], None])
+def test_A17_a_modules_file_that_unlocks_the_platforms_registers(
+    folder: Path, authority: Authority, locked: object
+) -> None:
+    import json
+
+    EmulatedModule.draw(authority, MEASUREMENT.pcrs).save(folder / "module.json")
+    body = json.loads((folder / "module.json").read_text())
+    (folder / "module.json").write_text(json.dumps({**body, "locked": locked}))
+    with pytest.raises(InvalidInput, match=r"module module\.json"):
+        EmulatedModule.load(folder / "module.json")
+
+
+# --- the configuration's register ---
+
+CONFIGURATION_FILE = b'{"quorum": 12}'
+
+
+def held(authority: Authority, pcrs: dict[int, bytes]) -> Module:
+    """A module in memory that holds these registers."""
+    return Module(EmulatedModule.draw(authority, {**MEASUREMENT.pcrs, **pcrs}).answer)
+
+
+def test_A13_a_measured_configuration_is_compared(authority: Authority) -> None:
+    module = held(authority, {CONFIGURATION: measured(CONFIGURATION_FILE)})
+    bind(module, CONFIGURATION_FILE)
+    with pytest.raises(InvalidInput, match="PCR16 of the security module is of another file"):
+        bind(module, CONFIGURATION_FILE + b" ")
+
+
+def test_A13_a_configuration_that_nobody_measured_is_measured_and_locked(
+    authority: Authority,
+) -> None:
+    """As on Nitro, where the registers above the platform's are the enclave's own."""
+    module = held(authority, {})
+    assert CONFIGURATION not in module.describe().locked
+    bind(module, CONFIGURATION_FILE)
+    assert module.pcr(CONFIGURATION) == measured(CONFIGURATION_FILE)
+    found = attested(module.document(None, None, None), root(authority))
+    assert found.pcrs[CONFIGURATION] == measured(CONFIGURATION_FILE)
+    with pytest.raises(Unavailable, match="ReadOnlyIndex"):
+        module.extend(CONFIGURATION, b"x")
+    bind(module, CONFIGURATION_FILE)  # the same again, after a restart: compared
+
+
+def test_A13_a_register_that_was_extended_before(authority: Authority) -> None:
+    module = held(authority, {})
+    module.extend(CONFIGURATION, b"something")
+    with pytest.raises(InvalidInput, match="PCR16"):
+        bind(module, CONFIGURATION_FILE)
+    assert CONFIGURATION not in module.describe().locked
+
+
+def test_a_module_by_its_path(folder: Path, module: Module) -> None:
+    assert Module.at(folder / "run" / "nsm").describe() == module.describe()
+    with pytest.raises(Unavailable, match="no-such"):
+        Module.at(folder / "no-such")
+    with pytest.raises(Unavailable, match="security module"):
+        Module.at(Path("/dev/null")).random()  # a device, and none that knows the ioctl

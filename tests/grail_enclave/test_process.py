@@ -175,3 +175,23 @@ def test_memory_and_time_of_a_start(started: Process) -> None:
     started.ready()
     assert time.monotonic() - begun < READY_SECONDS
     assert resident(started.process.pid) < 60_000_000
+
+
+def test_D18_it_ends_when_its_standard_input_does(folder: Path) -> None:
+    """The other end is its owner's alone: where bubblewrap's own leash comes too late."""
+    config = folder / "configuration.json"
+    config.write_text(World.begun().configuration.to_json())
+    command = [sys.executable, "-m", "grail_enclave", "--socket", str(folder / "socket")]
+    with subprocess.Popen(
+        [*command, "--config", str(config), "--while-open"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith(b"ready ")
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(0.2)
+        process.stdin.close()
+        assert process.wait(5) == 0
+    assert not (folder / "socket").exists()

@@ -1,8 +1,8 @@
-"""The process of one module: `python -m grail_devnet.nsm --socket PATH --module FILE`.
+"""The process of modules: `python -m grail_devnet.nsm --socket PATH --module FILE`, once or often.
 
-It serves the one enclave that it was started for: requests and answers as on the device, with a
-little-endian u32 length before each. One line "ready <module id>" on standard output says that the
-socket listens.
+Each socket serves the one enclave that it was made for, from a thread of its own: requests and
+answers as on the device, with a little-endian u32 length before each. One line "ready <module id>"
+on standard output for each, in order, says that its socket listens.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import signal
 import socket
 import struct
 import sys
+import threading
 from pathlib import Path
 
 from grail.attestation import nsm
@@ -25,26 +26,35 @@ SECONDS = 5.0
 """From a connection's start to the end of its request, and to the end of its answer."""
 
 
-def serve(path: Path, module: EmulatedModule) -> None:
-    """Answer one connection after the other, until the process is told to stop."""
+def listen(path: Path) -> socket.socket:
+    """A socket that listens, in a private folder: where its path is, it takes connections.
+
+    Raises `InvalidInput`.
+    """
     private_folder(path.parent)
-    if path.is_socket():
-        path.unlink()
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
-        try:
-            listener.bind(str(path))
-        except OSError as exc:
-            raise InvalidInput(f"socket {path.name}: {exc.strerror}") from exc
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    beside = path.with_name(f"{path.name}~")
+    try:
+        beside.unlink(missing_ok=True)
+        listener.bind(str(beside))
         listener.listen()
-        print(f"ready {module.module_id}", flush=True)  # noqa: T201
-        while True:
-            stream, _ = listener.accept()
-            with stream:
-                stream.settimeout(SECONDS)
-                try:
-                    _one(stream, module)
-                except (OSError, TooLarge):
-                    continue  # cut, slow or too long: that connection is over, nothing changed
+        beside.rename(path)
+    except OSError as exc:
+        listener.close()
+        raise InvalidInput(f"socket {path.name}: {exc.strerror}") from exc
+    return listener
+
+
+def serve(listener: socket.socket, module: EmulatedModule) -> None:
+    """Answer one connection after the other, as long as the process lives."""
+    while True:
+        stream, _ = listener.accept()
+        with stream:
+            stream.settimeout(SECONDS)
+            try:
+                _one(stream, module)
+            except (OSError, TooLarge):
+                continue  # cut, slow or too long: that connection is over, nothing changed
 
 
 def _one(stream: socket.socket, module: EmulatedModule) -> None:
@@ -62,22 +72,31 @@ def _one(stream: socket.socket, module: EmulatedModule) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """The process: 0 when told to stop, 1 when it cannot start."""
     parser = argparse.ArgumentParser(prog="grail_devnet.nsm", description=__doc__)
-    parser.add_argument("--socket", type=Path, required=True)
+    parser.add_argument("--socket", type=Path, required=True, action="append")
     parser.add_argument(
-        "--module", type=Path, required=True, help="its PCRs and its instance's key"
+        "--module", type=Path, required=True, action="append", help="its PCRs and instance's key"
     )
     options = parser.parse_args(arguments)
+    if len(options.socket) != len(options.module):
+        parser.error("each --socket needs its --module")
     os.umask(0o077)
     signal.signal(signal.SIGTERM, _stop)
     try:
-        serve(options.socket, EmulatedModule.load(options.module))
+        for path, file in zip(options.socket, options.module, strict=True):
+            module, listener = EmulatedModule.load(file), listen(path)
+            # One enclave that holds its socket up makes no other one wait.
+            threading.Thread(target=serve, args=(listener, module), daemon=True).start()
+            print(f"ready {module.module_id}", flush=True)  # noqa: T201
+        while True:
+            signal.pause()
     except GrailError as exc:
         print(f"grail_devnet.nsm: {exc}", file=sys.stderr)  # noqa: T201
         return 1
     except KeyboardInterrupt:
         pass
     finally:
-        options.socket.unlink(missing_ok=True)
+        for path in options.socket:
+            path.unlink(missing_ok=True)
     return 0
 
 

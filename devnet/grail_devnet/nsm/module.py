@@ -66,18 +66,23 @@ class EmulatedModule:
     def draw(
         cls, authority: Authority, measured: Mapping[int, bytes], *, clock: Clock = now
     ) -> Self:
-        """A module of a new instance; PCRs not measured are zero. Raises `InvalidInput`."""
+        """A module of a new instance; PCRs not measured are zero, those measured are locked.
+
+        Raises `InvalidInput`.
+        """
         name, instance = authority.instance(clock())
         pcrs = [measured.get(index, bytes(PCR_BYTES)) for index in range(PCRS)]
         if any(len(pcr) != PCR_BYTES for pcr in pcrs) or not set(measured) <= set(range(PCRS)):
             raise InvalidInput("module: PCRs have indexes below 32 and 48 bytes")
-        return cls(instance, f"{name}-enc{secrets.token_hex(8)}", pcrs, clock=clock)
+        locked = set(range(FIXED)) | set(measured)
+        return cls(instance, f"{name}-enc{secrets.token_hex(8)}", pcrs, locked, clock)
 
     def save(self, path: Path) -> None:
         """Write what the process needs, with the instance's key (mode 0600)."""
         body = {
             "module_id": self.module_id,
             "pcrs": [pcr.hex() for pcr in self.pcrs],
+            "locked": sorted(self.locked),
             "instance": self.instance.to_dict(),
         }
         write_private(path, json.dumps(body).encode())
@@ -88,11 +93,14 @@ class EmulatedModule:
         try:
             body = json.loads(path.read_text())
             pcrs = [bytes.fromhex(pcr) for pcr in body["pcrs"]]
-            made = cls(Holder.from_dict(body["instance"]), str(body["module_id"]), pcrs)
+            locked = {int(index) for index in body["locked"]}
+            made = cls(Holder.from_dict(body["instance"]), str(body["module_id"]), pcrs, locked)
         except (OSError, ValueError, KeyError, TypeError) as exc:
             raise InvalidInput(f"module {path.name}: {type(exc).__name__}") from exc
         if len(pcrs) != PCRS or any(len(pcr) != PCR_BYTES for pcr in pcrs):
             raise InvalidInput(f"module {path.name}: expected 32 PCRs of 48 bytes")
+        if not set(range(FIXED)) <= locked <= set(range(PCRS)):
+            raise InvalidInput(f"module {path.name}: PCR0 to 15 are always locked")
         return made
 
     def answer(self, raw: bytes) -> bytes:

@@ -7,7 +7,6 @@ accepted, or who was started with another configuration.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,17 +14,8 @@ from grail.errors import InvalidInput
 
 PCR_BYTES: Final = 48
 
-CONFIGURATION_PCR: Final = 16
-"""The first register that an enclave may extend itself: it takes the configuration in, and is
-locked. So the configuration can name images, which are measured without it."""
-
 Image = tuple[bytes, ...]
 """PCR0, 1 and 2 of one build."""
-
-
-def extended(data: bytes, before: bytes = bytes(PCR_BYTES)) -> bytes:
-    """A register after it took `data` in: SHA384(before || SHA384(data))."""
-    return hashlib.sha384(before + hashlib.sha384(data).digest()).digest()
 
 
 @dataclass(frozen=True, slots=True)

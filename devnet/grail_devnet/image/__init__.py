@@ -1,0 +1,1 @@
+"""The enclave's image: the exact files that an enclave's process runs, and their measurement."""
