@@ -191,6 +191,7 @@ class Society:
         """What people see."""
         view, ages = self._view, self._board.ages()
         return RosterShown(
+            len(self._board.peers),
             None if view is None else view.agreed,
             bytes(32) if view is None else view.digest(),
             () if view is None else tuple(sorted(view.guilty)),

@@ -60,6 +60,7 @@ class Carrier:
         self._own = own
         self._joined = joined
         self._lines: dict[int, Line] = {}
+        self._wait, self._alive = HURRY, 0
 
     async def run(self) -> None:
         """Dial and tick until cancelled."""
@@ -76,7 +77,18 @@ class Carrier:
             *(self._bring(transport, places[out.number], out) for out in made.out
               if out.number in places)
         )  # fmt: skip
-        return PAUSE if made.members and made.alive == made.members else HURRY
+        return self._pause(made)
+
+    def _pause(self, made: Tick) -> float:
+        """Hurry while members come or go; for one that stays away nobody hurries for long."""
+        if made.members and made.alive == made.members:
+            self._wait = PAUSE
+        elif made.alive != self._alive or not made.members:
+            self._wait = HURRY
+        else:
+            self._wait = min(PAUSE, 1.5 * self._wait)
+        self._alive = made.alive
+        return self._wait
 
     def _undialled(self) -> list[int]:
         count = len(self._peers.hosts)

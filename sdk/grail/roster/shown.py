@@ -26,16 +26,21 @@ class Sight:
 
 @dataclass(frozen=True, slots=True)
 class RosterShown:
-    """The state agreed on, the view's digest (equal digests are equal views), who is guilty."""
+    """The state agreed on, the view's digest (equal digests are equal views), who is guilty.
 
+    `links` is how many others there is an open link to.
+    """
+
+    links: int
     state: RosterState | None
     view: bytes
     guilty: tuple[XOnlyKey, ...]
     sights: tuple[Sight, ...]
 
     def fields(self) -> list[Any]:
-        """[state, view, [key..], [[key, alive, attested]..]]."""
+        """[links, state, view, [key..], [[key, alive, attested]..]]."""
         return [
+            self.links,
             None if self.state is None else self.state.serialize(),
             self.view,
             [bytes(key) for key in self.guilty],
@@ -45,12 +50,15 @@ class RosterShown:
     @classmethod
     def from_fields(cls, value: Any) -> RosterShown:
         """Read what `fields` wrote. Raises `DecodeError` or `InvalidInput`."""
-        parts = Fields(value, "roster shown", 4)
+        parts = Fields(value, "roster shown", 5)
+        links = parts.uint("links", 16)
         raw = parts.optional("state")
         state = None if raw is None else RosterState.parse(_blob(raw, MAX_STATE))
         view = parts.blob("view", 32)
         guilty = tuple(XOnlyKey(_blob(key, 32)) for key in parts.items("guilty", MAX_MEMBERS))
-        return cls(state, view, guilty, tuple(map(_sight, parts.items("sights", MAX_MEMBERS))))
+        return cls(
+            links, state, view, guilty, tuple(map(_sight, parts.items("sights", MAX_MEMBERS)))
+        )
 
 
 def _blob(value: Any, most: int) -> bytes:
