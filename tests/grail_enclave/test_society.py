@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from enclave_world import KEYS, World, vote
 from forged_documents import PCRS
 from link_world import AUTHORITY
 from society_world import Station, Towns, attesting, module
@@ -176,3 +177,55 @@ def test_attestation_is_asked_for_or_not_there() -> None:
     plain = Enclave(replace(towns.configuration, attesting=None), KeyPair.generate())
     station = Station(KeyPair.generate(), plain)
     refused("FrameInvalid", station.ask, Frame(frames.LINK_DIAL))
+
+
+def test_R8_an_enclave_that_is_cut_off_signs_nothing() -> None:
+    """Sixteen of them, one of which is shown no peer for a minute: it refuses until it is again."""
+    world = World.begun()
+    world.configuration = replace(world.configuration, attesting=attesting())
+    towns = Towns(world.configuration, [])
+    for key in KEYS:
+        towns.add(key)
+    towns.start()
+    for station in towns.stations:
+        world.feed(station.enclave)
+        station.ask(Frame(frames.RECORD, world.deploy_record().to_value()))
+    request = world.request(world.peg_in(*world.paid()))
+    world.feed(*(station.enclave for station in towns.stations))
+    alone, others = towns.stations[0].enclave, towns.stations[1].enclave
+    towns.ticks(2)
+    for _ in range(7):
+        towns.now += 10
+        towns.ticks(2, cut=[0])
+    refusal = vote(alone, request).refusal
+    assert refusal is not None
+    assert (refusal.rule, refusal.got, refusal.expected) == ("ViewStale", "1", "at least 12")
+    vote(others, request).unwrap()
+    for peer in range(1, 16):
+        towns.dial(peer, 0)
+    towns.ticks(3)
+    vote(alone, request).unwrap()
+
+
+def test_best_headers_travel_with_heartbeats() -> None:
+    """A hidden heavier chain is seen: its enclave is shown an old one, and hears of the newer."""
+    world = World.begun()
+    world.configuration = replace(world.configuration, attesting=attesting())
+    towns = Towns(world.configuration, [])
+    for key in KEYS:
+        towns.add(key)
+    towns.start()
+    for station in towns.stations:
+        world.feed(station.enclave)
+        station.ask(Frame(frames.RECORD, world.deploy_record().to_value()))
+    request = world.request(world.peg_in(*world.paid()))
+    world.feed(*(station.enclave for station in towns.stations))
+    vote(towns.stations[0].enclave, request).unwrap()
+    world.chain.mine_many(world.network.staleness + 1)
+    world.feed(*(station.enclave for station in towns.stations[1:]))
+    towns.ticks(3)
+    refusal = vote(towns.stations[0].enclave, request).refusal
+    assert refusal is not None
+    assert (refusal.rule, refusal.message) == ("ViewStale", "other operators report a longer chain")
+    heard = towns.stations[0].enclave.anchors().heard
+    assert max(best.height for best in heard.values()) == world.chain.height
