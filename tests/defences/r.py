@@ -144,7 +144,7 @@ DEFENCES: tuple[Defence, ...] = (
         "R16",
         "pulse",
         "        return None if alive is None else self.clock() - alive\n",
-        "        return None if alive is None else time.time() - alive\n",
+        '        return None if alive is None else __import__("time").time() - alive\n',
         f"{PULSE}::test_R16_a_clock_that_is_off_by_days_expels_nobody",
     ),
     _off(

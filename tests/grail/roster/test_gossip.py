@@ -132,16 +132,23 @@ def test_rounds_grow_with_the_logarithm() -> None:
 
 
 def test_R10_messages_are_bounded_and_answers_by_their_questions() -> None:
-    net = Network.of(100, 5)
-    net.start()
-    biggest = 0
-    for member in net.members[1:]:
-        ends = (net.members[0].gossip, member.gossip)
+    """One that knows nothing asks one that knows of 450 members: all comes, in several messages."""
+    net = Network.of(450, 5)
+    state = net.start()
+    full, empty = net.members[0], net.members[1]
+    for member in net.members:
+        full.view.take(word(member.pair, state))
+    assert full.view.agreed == state
+    exchanges, biggest = 0, 0
+    while empty.view.agreed is None:
+        ends = (empty.gossip, full.gossip)
         message, at = ends[0].begin(), 1
         while message is not None:
             biggest = max(biggest, len(message))
             message, at = ends[at].take(message), 1 - at
+        exchanges += 1
     assert biggest <= MAX_RAW
+    assert 1 < exchanges < 6
     assert MAX_GOSSIP < MAX_RAW
 
 
