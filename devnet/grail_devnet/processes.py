@@ -4,17 +4,17 @@ A node is a name and the processes that make it up: `bitcoind`, or `operator-03`
 and its `host`. No caller knows a process id: it says `kill("operator-03")` or, for one process
 alone, `kill("operator-03/host")`.
 
-Four things keep a machine clean. The kernel kills every child when its manager dies, however
+Three things keep a machine clean. The kernel kills every child when its manager dies, however
 (PR_SET_PDEATHSIG, set before the command runs). A process is known by its id and its start time,
 so a recycled id is never signalled (threat D12). And the ids stand in the state folder, so that
-another process, such as the next `grail devnet down`, can finish what a dead manager left. And
-standard input of every process is a pipe whose other end its manager alone holds: bubblewrap's
-child asks the kernel for its end with its parent only when it has set up the rest, and one whose
-parent died before that reads the end of it.
+another process, such as the next `grail devnet down`, can finish what a dead manager left.
 
 A confined command (`sandbox`) has bubblewrap between itself and this process: what stands under its
 name is the command's own process, as soon as bubblewrap has told its id, so that pausing, killing
-and its memory mean the command. Either of the two ends with the other.
+and its memory mean the command. Either of the two ends with the other. Bubblewrap puts on the leash
+itself, in the moment when it lets its child go on: killed before that, it would leave the child
+waiting for ever. So it gets none earlier; and where the manager was dead by then, the command ends
+when it reads its standard input, a pipe whose other end the manager alone held.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ import contextlib
 import json
 import os
 import resource
-import select
 import shutil
 import signal
 import subprocess
@@ -156,7 +155,7 @@ class ProcessBackend:
         self._processes: dict[str, Process] = {}
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self._commands: dict[str, list[str]] = {}
-        # Ends of pipes in which bubblewrap will say what its child's id is.
+        # Files in memory in which bubblewrap will say what its child's id is.
         self._untold: dict[str, int] = {}
         self._learning = threading.Lock()
         # A pipe that nobody writes to: its end is read where this process is gone.
@@ -194,17 +193,18 @@ class ProcessBackend:
         self._save()
 
     def _start_confined(self, name: str, command: Confined) -> None:
-        told, info = os.pipe2(os.O_CLOEXEC)
+        # No pipe: bubblewrap would be ended by SIGPIPE where this process is gone.
+        told = os.memfd_create("told", os.MFD_CLOEXEC)
         program = None if command.filter is None else _readable(command.filter)
-        passed = [each for each in (info, program) if each is not None]
+        passed = [each for each in (told, program) if each is not None]
         try:
-            self._start(name, command.argv(info, program), passed)
+            self._start(name, command.argv(told, program), passed, leashed=False)
         except BaseException:
             os.close(told)
             raise
         finally:
-            for each in passed:
-                os.close(each)
+            if program is not None:
+                os.close(program)
         del self._commands[name]  # its descriptors are gone: it cannot be started again by this
         self._untold[name] = told
 
@@ -219,7 +219,9 @@ class ProcessBackend:
         self._start(name, [*command, *(each for each in more if each not in command)])
         self._save()
 
-    def _start(self, name: str, command: list[str], passed: Sequence[int] = ()) -> None:
+    def _start(
+        self, name: str, command: list[str], passed: Sequence[int] = (), *, leashed: bool = True
+    ) -> None:
         if name in self._processes and self._processes[name].alive:
             raise InvalidInput(f"{name} is running already")
         setpriv = shutil.which("setpriv")
@@ -229,7 +231,9 @@ class ProcessBackend:
             )
         log = private_folder(self.folder / "logs") / f"{name.replace('/', '.')}.log"
         self._life = self._life or os.pipe2(os.O_CLOEXEC)
-        leash = [setpriv, "--pdeathsig", "KILL", "/bin/sh", "-c", LEASH, str(os.getpid())]
+        leash = ["/bin/sh", "-c", LEASH, str(os.getpid())]
+        if leashed:
+            leash = [setpriv, "--pdeathsig", "KILL", *leash]
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
         with os.fdopen(os.open(log, flags, 0o600), "ab") as out:
             try:
@@ -269,16 +273,17 @@ class ProcessBackend:
                 self._save()
         return list(self._processes.values())
 
-    def _learn(self, name: str, pipe: int) -> None:
+    def _learn(self, name: str, told: int) -> None:
         """Put the confined process in bubblewrap's place; one that failed before keeps its own."""
-        raw = b""
         deadline = time.monotonic() + KILL_SECONDS
-        while select.select([pipe], [], [], max(0.0, deadline - time.monotonic()))[0]:
-            piece = os.read(pipe, 4_096)
-            raw += piece
-            if not piece:
+        raw = b""
+        while not raw.rstrip().endswith(b"}") and time.monotonic() < deadline:
+            ended = self._children[name].poll() is not None
+            raw = os.pread(told, 4_096, 0)
+            if ended:
                 break
-        os.close(pipe)
+            time.sleep(0.002)
+        os.close(told)
         del self._untold[name]
         with contextlib.suppress(ValueError, KeyError, TypeError):
             pid = int(json.loads(raw)["child-pid"])

@@ -23,7 +23,7 @@ ALONE = (
     *("--unshare-cgroup-try", "--cap-drop", "ALL", "--die-with-parent", "--new-session"),
     *("--as-pid-1", "--clearenv"),
 )
-"""Namespaces and rights. `--as-pid-1`: no process of bubblewrap stays between."""
+"""Namespaces and rights. `--as-pid-1`: bubblewrap has no second process inside."""
 
 TRY_SECONDS = 10.0
 
