@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -119,6 +120,14 @@ def test_the_command_verifies_a_document_under_the_devnets_root(net: Devnet, tmp
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["pcrs"]["0"] == net.policy().measurements[0].pcrs[0].hex()
     assert subprocess.run(command, capture_output=True, check=False).returncode != 0  # AWS's root
+
+
+@pytest.mark.docs
+def test_what_the_page_shows(net: Devnet, capsys: pytest.CaptureFixture[str]) -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "attestation.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    exec(code, {"net": net})
+    assert capsys.readouterr().out == "emulated, no isolation 16\n"
 
 
 def test_A16_another_networks_configuration_is_not_let_in(net: Devnet) -> None:
