@@ -26,6 +26,7 @@ LAYERS = [
     ["grail.charms"],
     ["grail.operators"],
     ["grail.links"],
+    ["grail.roster"],
     ["grail_enclave"],
     ["grail.apps"],
     ["grail.portal", "grail.network_file"],

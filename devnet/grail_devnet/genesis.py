@@ -7,7 +7,7 @@ publishes the Grail NFT, and every enclave takes the confirmed transaction on re
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import anyio
@@ -28,18 +28,63 @@ from grail.operators.frames import (
     FIRST_ROSTER_SIGN,
     HEADERS,
     RECORD,
+    ROSTER_SAY,
+    ROSTER_VIEW,
     STATUS,
     Frame,
     Status,
 )
 from grail.operators.roster import FirstRoster, roster_fields
 from grail.operators.transport import Transport
+from grail.roster.shown import RosterShown
+from grail.roster.state import NOTHING, RosterState, Seat
 from grail.types import Txid, TxOut, XOnlyKey
 from grail.wallet.account import Account
 from grail.wallet.coins import Coin
 
+AGREE_SECONDS = 60.0
+"""For links between all enclaves, and for signs of life from all."""
+
 FEE_RATE = 2
 """sat/vB of the deploy."""
+
+
+async def agree_on_state(
+    transport: Transport, configuration: Configuration, roster: Roster, seats: Sequence[Seat]
+) -> None:
+    """The first state of the roster, said by every enclave; and all hear that all live.
+
+    Raises `Unavailable`. Without attestation there is no such state.
+    """
+    if configuration.attesting is None:
+        return
+    images = configuration.attesting.images
+    state = RosterState(
+        0, NOTHING, 0, tuple(sorted(seats)), roster.quorum, roster.internal_key, images
+    )
+    count = len(seats)
+    await ask_all(transport, count, Frame(ROSTER_SAY, state.serialize()))
+    await _until(transport, count, lambda shown: _all_alive(shown, count), "heard by all others")
+
+
+def _all_alive(shown: RosterShown, count: int) -> bool:
+    return sum(sight.alive is not None for sight in shown.sights) == count
+
+
+async def _until(
+    transport: Transport, operators: int, done: Callable[[RosterShown], bool], what: str
+) -> None:
+    deadline = anyio.current_time() + AGREE_SECONDS
+    while True:
+        answers = await ask_all(transport, operators, Frame(ROSTER_VIEW))
+        if all(done(RosterShown.from_fields(answer)) for answer in answers):
+            return
+        if anyio.current_time() > deadline:
+            raise Unavailable(
+                f"not every operator was {what} within {AGREE_SECONDS:.0f} s",
+                hint="the hosts' logs say why: grail devnet logs operator-01",
+            )
+        await anyio.sleep(0.1)
 
 
 async def ask_all(transport: Transport, operators: int, frame: Frame) -> list[object]:
@@ -74,7 +119,13 @@ def operator_name(index: int) -> str:
 async def agree_on_roster(
     transport: Transport, configuration: Configuration, keys: Sequence[XOnlyKey]
 ) -> Roster:
-    """The first roster, signed by every enclave and accepted by every enclave."""
+    """The first roster, signed by every enclave and accepted by every enclave.
+
+    Where enclaves attest to each other, each has an attested link to every other one by then.
+    Raises `Unavailable`.
+    """
+    if configuration.attesting is not None:
+        await _until(transport, len(keys), lambda shown: shown.links >= len(keys) - 1, "linked")
     roster = Roster(0, tuple(sorted(keys)), configuration.quorum, NUMS)
     signatures = await ask_all(
         transport, len(keys), Frame(FIRST_ROSTER_SIGN, roster_fields(roster))

@@ -19,6 +19,7 @@ from grail.attestation.pcr import CONFIGURATION, measured
 from grail.attestation.verifier import Measurement, Policy
 from grail.errors import DecodeError
 from grail.folders import private_folder, write_private
+from grail.operators.attesting import Attesting
 from grail_devnet import sandbox
 from grail_devnet.image import launch
 from grail_devnet.image.measure import Image
@@ -56,6 +57,12 @@ class Launcher:
         authority.save(folder.path)
         write_private(folder.sandbox, json.dumps({"missing": found.missing}).encode())
         return cls(folder, launch.made(folder.image), found, authority)
+
+    def attesting(self) -> Attesting:
+        """What the configuration says of whom to believe: this devnet's root, and this image."""
+        pcrs = self.image.pcrs
+        root = Root.from_pem(self.authority.root_pem)
+        return Attesting(root.sha256, (tuple(pcrs[index] for index in sorted(pcrs)),))
 
     def modules(self, operators: Sequence[str]) -> list[str]:
         """The command that serves a module to each operator; it must run before the enclaves.

@@ -30,6 +30,7 @@ from grail.network_file import NetworkFile, Operator
 from grail.operators.configuration import Configuration
 from grail.operators.frames import STATUS, Frame, Status
 from grail.operators.transport import Host, HttpTransport, Transport
+from grail.roster.state import Seat
 from grail_devnet import bitcoind, bytecode, genesis, regtest
 from grail_devnet.enclave_socket import SocketTransport
 from grail_devnet.faucet import MATURITY, Faucet
@@ -90,13 +91,15 @@ class Started:
             if binary is None:
                 binary = await anyio.to_thread.run_sync(bitcoind.find, self.progress)
             app, faucet, launcher = await self._node_app_and_image(node, binary, node_port)
-            configuration = await self._configure(node, app, faucet)
+            configuration = await self._configure(node, app, faucet, launcher)
             self.progress(f"{self.plan.operators} operators")
             statuses = await self._operators(node, host_ports, launcher)
             self.progress("first roster")
             sockets = SocketTransport([self.folder.socket(n) for n in self.names])
             keys = [status.key for status in statuses]
             roster = await genesis.agree_on_roster(sockets, configuration, keys)
+            self.progress("signs of life")
+            await genesis.agree_on_state(sockets, configuration, roster, self._seats(statuses))
             file = self._network_file(name, manager, node, host_ports, statuses)
             if self.plan.deploy:
                 self.progress("zkBTC")
@@ -112,6 +115,13 @@ class Started:
     def names(self) -> list[str]:
         """The operators' names."""
         return [operator_name(index) for index in range(self.plan.operators)]
+
+    def _seats(self, statuses: list[Status]) -> list[Seat]:
+        """A devnet's operators: each its own owner and account, spread over four zones."""
+        return [
+            Seat(status.key, name, f"account-{name}", f"zone-{'abcd'[index % 4]}")
+            for index, (name, status) in enumerate(zip(self.names, statuses, strict=True))
+        ]
 
     async def _node_app_and_image(
         self, node: Node, binary: Path, port: int
@@ -151,7 +161,9 @@ class Started:
         await regtest.check_fit(node, binary, faucet.account, coin.outpoint, coin.held)
         return faucet
 
-    async def _configure(self, node: Node, app: CompiledApp, faucet: Faucet) -> Configuration:
+    async def _configure(
+        self, node: Node, app: CompiledApp, faucet: Faucet, launcher: Launcher
+    ) -> Configuration:
         """Fix the network: its first header is the tip, its outpoint a coin in the block above.
 
         Only what lies above the first header can be shown to an enclave; and 16 hosts have few
@@ -170,6 +182,7 @@ class Started:
             quorum=self.plan.quorum,
             single_party=True,
             successor=NO_SUCCESSOR if heir is None else heir.gid(network),
+            attesting=launcher.attesting(),
         )
         write_private(self.folder.configuration, configuration.to_json().encode())
         return configuration
@@ -218,6 +231,7 @@ class Started:
                 "node": {"url": node.url, "cookie": str(node.cookie)},
                 "configuration": configuration,
                 "peers": peers,
+                "place": index,
                 "journal": str(self.folder.journal(name)),
             }
             write_private(host, json.dumps(body, indent=1).encode())

@@ -18,6 +18,7 @@ class Anchors:
     """Configuration, headers, roster record and caches of one enclave at one moment.
 
     `heard` is the best header that each operator, by rank, reported in a message that verified.
+    `fresh` is how many members are known to have lived just now; None where that is not asked.
     """
 
     configuration: Configuration
@@ -26,6 +27,7 @@ class Anchors:
     bundles: BundleCache = field(default_factory=BundleCache)
     verdicts: VerdictCache = field(default_factory=lambda: VerdictCache(MAGIC))
     heard: Mapping[int, BestHeader] = field(default_factory=dict)
+    fresh: int | None = None
 
     @property
     def tip(self) -> Tip:

@@ -8,6 +8,7 @@ refusal that names a rule.
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,16 +16,35 @@ from typing import Any
 from grail.bitcoin.spv import Header, HeaderChain
 from grail.charms.envelope import MAGIC
 from grail.crypto.schnorr import KeyPair
-from grail.errors import DecodeError, GrailError, InvalidInput, Refused, SpellIncorrect
-from grail.operators import frames
+from grail.errors import (
+    AttestationInvalid,
+    DecodeError,
+    GrailError,
+    InvalidInput,
+    LinkInvalid,
+    Refused,
+    SpellIncorrect,
+)
+from grail.links.identity import Attestor
+from grail.operators import frames, link_frames
 from grail.operators.certificates import Decision, Proposal, family
 from grail.operators.configuration import Configuration
 from grail.operators.evidence import DeployRecord, HistoryPart, SigningRequest
 from grail.operators.frames import Frame, Reply, Status
-from grail.operators.messages import BestHeader, Message, Promise, Refusal, Scope, Standing, Vote
+from grail.operators.messages import (
+    FIRST_EPOCH,
+    BestHeader,
+    Message,
+    Promise,
+    Refusal,
+    Scope,
+    Standing,
+    Vote,
+)
 from grail.operators.roster import FirstRoster, read_roster, scope
 from grail.operators.rounds import Acceptor
 from grail.operators.spent import Spend, SpentLog
+from grail.roster.state import RosterState
 from grail_enclave.anchors import Anchors
 from grail_enclave.audit import Audit
 from grail_enclave.caches import Bounded, BundleCache, VerdictCache
@@ -33,8 +53,8 @@ from grail_enclave.checks import RULES, Rule, Stage, Trace, admit, conclude, rul
 from grail_enclave.established import Fee
 from grail_enclave.instances import answer_hello, instance_of
 from grail_enclave.membership import Membership
-from grail_enclave.nsm import Module
 from grail_enclave.signer import Signer
+from grail_enclave.society import Society
 from grail_enclave.spends import evident_spends, shown_spend
 
 MAX_CASES = 32_000_000
@@ -72,9 +92,12 @@ class Enclave:
         rules: Sequence[Rule] = RULES,
         trace: Trace | None = None,
         handed_over: bool = False,
-        module: Module | None = None,
+        module: Attestor | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`handed_over` for a key that was not drawn in this very process.
+        """`module` attests it, where its configuration asks for that; `clock` never falls.
+
+        `handed_over` for a key that was not drawn in this very process.
 
         An instance before this one may then have promised anything, so this one asks the other
         operators before it votes (ROUNDS.md, rule 6). `module` is the security module that says
@@ -82,7 +105,6 @@ class Enclave:
         """
         self._configuration = configuration
         self._handed_over = handed_over
-        self._module = module
         self._key = key
         self._rules = rules
         self._trace = trace
@@ -98,6 +120,7 @@ class Enclave:
         self._audit = Audit()
         self._cases: Bounded[tuple[bytes, bytes, bytes], Case] = Bounded(MAX_CASES)
         self._heard: dict[int, BestHeader] = {}
+        self._society = _society(configuration, key, module, clock)
         self._handlers: dict[str, Callable[[Any], Any]] = {
             frames.STATUS: self._status,
             frames.HEADERS: self._take_headers,
@@ -117,6 +140,12 @@ class Enclave:
             frames.NEWEST: self._newest,
             frames.RECOVER: self._recover,
             frames.RESTORE: self._restore,
+            frames.LINK_DIAL: self._dial,
+            frames.LINK_ANSWER: self._answer_link,
+            frames.LINK_CARRY: self._carry,
+            frames.TICK: self._tick,
+            frames.ROSTER_SAY: self._say,
+            frames.ROSTER_VIEW: self._show_roster,
         }
 
     @property
@@ -138,6 +167,8 @@ class Enclave:
         except Refused as exc:
             return self._refused(raw, exc)
         except SpellIncorrect as exc:
+            return self._refused(raw, Refused(exc.rule, exc.detail, got=exc.got))
+        except (AttestationInvalid, LinkInvalid) as exc:
             return self._refused(raw, Refused(exc.rule, exc.detail, got=exc.got))
         except DecodeError as exc:
             return self._refused(raw, Refused("FrameInvalid", str(exc)))
@@ -211,10 +242,18 @@ class Enclave:
         if self._handed_over:
             # An instance before this one may have vouched for another.
             raise Refused("RosterFixed", "this key was handed over: it vouches for no first roster")
-        return self._members.sign(read_roster(body))
+        roster = read_roster(body)
+        if self._society is not None:
+            self._society.require(roster.keys)
+        return self._members.sign(roster)
 
     def _accept_roster(self, body: object) -> None:
-        self._members.accept(FirstRoster.from_fields(body))
+        first = FirstRoster.from_fields(body)
+        if self._society is not None:
+            self._society.require(first.roster.keys)
+        roster = self._members.accept(first)
+        if self._society is not None:
+            self._society.begin(roster)
 
     def _record(self, body: object) -> list[Any]:
         before = self._members.deployed
@@ -247,8 +286,19 @@ class Enclave:
             self._members.record,
             self._bundles,
             self._verdicts,
-            dict(self._heard),
+            self._reported(),
+            None if self._society is None else self._society.fresh,
         )
+
+    def _reported(self) -> dict[int, BestHeader]:
+        """The best header that each operator is known to have, by rank."""
+        found, roster = dict(self._heard), self._members.accepted
+        if self._society is not None and roster is not None:
+            for key, best in self._society.heard().items():
+                rank = roster.keys.index(key) if key in roster.keys else None
+                if rank is not None and (rank not in found or found[rank].work < best.work):
+                    found[rank] = best
+        return found
 
     # Frames that ask for a vote, a promise or signatures.
 
@@ -331,6 +381,37 @@ class Enclave:
             raise Refused("ViewStale", "the record changed", expected="the deploy again")
         return found
 
+    # Frames by which hosts carry links (link_frames.py).
+
+    def _peers(self) -> Society:
+        if self._society is None:
+            raise Refused("FrameInvalid", "this network's enclaves do not attest to each other")
+        return self._society
+
+    def _dial(self, body: object) -> list[Any]:
+        _nothing(body, frames.LINK_DIAL)
+        return self._peers().dial().fields()
+
+    def _answer_link(self, body: object) -> list[Any]:
+        return self._peers().answer(link_frames.read_answer(body)).fields()
+
+    def _carry(self, body: object) -> list[bytes]:
+        return self._peers().carry(*link_frames.read_carry(body))
+
+    def _tick(self, body: object) -> list[Any]:
+        talks = link_frames.read_tick(body)
+        instance = FIRST_EPOCH if self._acceptor is None else instance_of(self._acceptor).epoch
+        return self._peers().tick(talks, instance, self._best()).fields()
+
+    def _say(self, body: object) -> None:
+        if not isinstance(body, bytes):
+            raise DecodeError(f"{frames.ROSTER_SAY}: expected bytes")
+        self._peers().say(RosterState.parse(body))
+
+    def _show_roster(self, body: object) -> list[Any]:
+        _nothing(body, frames.ROSTER_VIEW)
+        return self._peers().shown().fields()
+
     def _history(self, body: object) -> list[Any]:
         """Transactions checked in full, whoever signed them (section 11)."""
         self._scope()
@@ -404,13 +485,30 @@ def _nothing(body: object, kind: str) -> None:
         raise DecodeError(f"{kind}: got a body, expected null")
 
 
+def _society(
+    configuration: Configuration,
+    key: KeyPair,
+    module: Attestor | None,
+    clock: Callable[[], float],
+) -> Society | None:
+    attesting = configuration.attesting
+    if attesting is None:
+        return None
+    if module is None:
+        raise InvalidInput(
+            "configuration: it asks for attestation, and there is no security module",
+            hint="start the enclave with --module",
+        )
+    return Society(configuration, attesting, key, module, clock)
+
+
 def started(
     configuration: Configuration,
     key: KeyPair,
     rules: Sequence[Rule] = RULES,
     *,
     handed_over: bool = False,
-    module: Module | None = None,
+    module: Attestor | None = None,
 ) -> Enclave:
     """An enclave of exactly the rules that the configuration's digest stands for (threat A13).
 

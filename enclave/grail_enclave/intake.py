@@ -185,7 +185,7 @@ class ViewRule:
     name, step, threats, stages = "ViewStale", 5, ("S11", "R8"), FIRST
 
     def check(self, case: Case) -> Viewed:
-        """A roster of the record rules now, and no honest operator is far ahead of own headers."""
+        """A roster of the record rules now, a quorum of it lives, and none is far ahead."""
         anchors = case.anchors
         reign, policy = anchors.ruling(), anchors.configuration
         if reign is None:
@@ -194,6 +194,14 @@ class ViewRule:
                 "no roster of the own record rules at the next height",
                 got=f"next height {anchors.next_height}",
                 expected="a height within a reign",
+            )
+        if anchors.fresh is not None and anchors.fresh < reign.roster.quorum:
+            raise Refused(
+                self.name,
+                "this enclave is cut off: too few members lived just now, as far as it knows",
+                got=str(anchors.fresh),
+                expected=f"at least {reign.roster.quorum}",
+                hint="it signs again once their heartbeats come in",
             )
         # Up to n - q operators may lie; so the one after them, from the top, is no exaggeration.
         spare = len(reign.roster.keys) - reign.roster.quorum

@@ -23,6 +23,7 @@ from grail_host.api import Api
 from grail_host.application import application
 from grail_host.auditor import Auditor
 from grail_host.caretaker import Caretaker
+from grail_host.carrier import Carrier
 from grail_host.conflicts import Conflicts
 from grail_host.deadline import Deadline
 from grail_host.finisher import Finisher
@@ -87,11 +88,12 @@ def build(settings: Settings) -> Starlette:
 
     herald = Herald(node, link, follower, configuration)
     recovery = Recovery(link, peers, restored)
+    carrying = () if configuration.attesting is None else (Carrier(link, peers, settings.place),)
     quota = Quota(settings.requests, settings.megabytes * 1_000_000)
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        parts = (follower, conflicts, keeper, recovery, herald, auditor)
+        parts = (follower, conflicts, keeper, recovery, herald, auditor, *carrying)
         tasks = [asyncio.create_task(each.run()) for each in parts]
         tasks.append(asyncio.create_task(resumed()))
         try:

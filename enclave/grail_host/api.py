@@ -58,6 +58,9 @@ SUMMARIES = {
     frames.SPENT: "A spend in a block, and what is dead by it.",
     frames.GRANT: "Grant another operator's new instance an epoch.",
     frames.NEWEST: "The word of an operator's newest instance.",
+    frames.LINK_ANSWER: "The first message of a link that another enclave begins.",
+    frames.LINK_CARRY: "A sealed message of a link.",
+    frames.ROSTER_VIEW: "The roster as the enclave sees it.",
 }
 """The frames that are relayed. Headers are the host's own business."""
 

@@ -29,6 +29,10 @@ class Peers:
         self.hosts = tuple(hosts)
         self._connect = connect
 
+    def connected(self) -> AbstractAsyncContextManager[Transport]:
+        """A transport to the hosts in the order of the list."""
+        return self._connect(self.hosts)
+
     @contextlib.asynccontextmanager
     async def ranked(self, keys: Sequence[XOnlyKey]) -> AsyncIterator[Transport]:
         """A transport to the operators by rank, for as long as the context lasts.

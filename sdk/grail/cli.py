@@ -29,7 +29,7 @@ UNINSTALLED = ("grail_devnet.cli",)
 
 ORDER = (
     *("devnet", "address", "balance", "pay", "deposit", "peg-in", "transfer", "issue"),
-    *("pool", "swap", "peg-out", "recover", "retry", "raise-fee", "fate", "lost"),
+    *("pool", "swap", "peg-out", "recover", "retry", "raise-fee", "fate", "lost", "roster"),
     *("spell", "zk", "attest"),
 )
 """The verbs in the order in which somebody new meets them; others come after these."""

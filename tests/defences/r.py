@@ -7,13 +7,146 @@ from .defence import Defence, Patch
 LINKS = "sdk/grail/links"
 LINK = "grail/links/test_link.py"
 BOARD = "grail/links/test_switchboard.py"
+ROSTER = "sdk/grail/roster"
+VIEW = "grail/roster/test_view.py"
+GOSSIP = "grail/roster/test_gossip.py"
+PULSE = "grail/roster/test_pulse.py"
+SOCIETY = "grail_enclave/test_society.py"
 
 
 def _off(threat: str, file: str, old: str, new: str, *tests: str) -> Defence:
     return Defence(threat, f"{LINKS}/{file}.py", old, new, tests)
 
 
+def _roster(threat: str, file: str, old: str, new: str, *tests: str) -> Defence:
+    return Defence(threat, f"{ROSTER}/{file}.py", old, new, tests)
+
+
 DEFENCES: tuple[Defence, ...] = (
+    Defence(
+        "R1",
+        "enclave/grail_enclave/enclave.py",
+        "            self._society.require(roster.keys)\n",
+        "            pass\n",
+        (f"{SOCIETY}::test_A1_R1_no_first_roster_without_an_attested_link_to_each_member",),
+    ),
+    _roster(
+        "R1",
+        "view",
+        "        if word.key not in self._members(word.number):\n",
+        "        if False:\n",
+        f"{VIEW}::test_R1_strangers_have_no_word",
+    ),
+    Defence(
+        "R2",
+        "enclave/grail_enclave/society.py",
+        "        self._seats.check_shares(state)\n",
+        "",
+        (f"{SOCIETY}::test_R2_seats_of_one_owner_are_capped",),
+    ),
+    _roster(
+        "R5",
+        "view",
+        "        self._condemn(word.number, word.key)\n        self._forget_idle(word.number)\n",
+        "        self._forget_idle(word.number)\n",
+        f"{VIEW}::test_R5_two_words_for_one_number_expel_whoever_signed_them",
+        f"{VIEW}::test_R5_an_old_word_expels_too",
+        f"{GOSSIP}::test_R5_a_liar_in_a_partition_is_expelled_everywhere_after_it",
+    ),
+    _roster(
+        "R5",
+        "view",
+        "        if key in self._guilty:\n",
+        "        if False:\n",
+        f"{VIEW}::test_R5_two_words_for_one_number_expel_whoever_signed_them",
+    ),
+    _roster(
+        "R6",
+        "view",
+        "        word.verify(self.ground)\n",
+        "",
+        f"{VIEW}::test_R6_nobody_can_be_framed",
+        f"{GOSSIP}::test_R6_forged_words_stop_the_exchange_and_change_nothing",
+    ),
+    _roster(
+        "R6",
+        "statement",
+        "        if one.state == two.state:\n",
+        "        if False:\n",
+        f"{VIEW}::test_R6_nobody_can_be_framed",
+    ),
+    _roster(
+        "R6",
+        "statement",
+        "        if (one.key, one.number) != (two.key, two.number):\n",
+        "        if False:\n",
+        f"{VIEW}::test_R6_nobody_can_be_framed",
+    ),
+    _roster(
+        "R7",
+        "view",
+        "        if digest in known.bodies or state.number < self.open or not known.said(digest):\n",
+        "        if digest in known.bodies or not known.said(digest):\n",
+        f"{VIEW}::test_R7_an_old_roster_does_not_come_back",
+    ),
+    _roster(
+        "R8",
+        "pulse",
+        "        if fresh < quorum:\n",
+        "        if False:\n",
+        f"{PULSE}::test_R8_an_eclipsed_enclave_stops_and_comes_back",
+        f"{PULSE}::test_R8_peers_chosen_by_the_host_are_not_a_quorum",
+    ),
+    _roster(
+        "R8",
+        "pulse",
+        "            made = self._sent.get(heartbeat.echo(self._rank))\n",
+        "            made = self.clock()\n",
+        f"{PULSE}::test_R8_R16_held_back_heartbeats_are_as_old_as_what_they_echo",
+    ),
+    _roster(
+        "R8",
+        "pulse",
+        "        heartbeat.verify(self.ground)\n",
+        "",
+        f"{PULSE}::test_R8_replayed_and_forged_heartbeats_count_for_nothing",
+    ),
+    Defence(
+        "R8",
+        "enclave/grail_enclave/intake.py",
+        "        if anchors.fresh is not None and anchors.fresh < reign.roster.quorum:\n",
+        "        if False:\n",
+        ("grail_enclave/test_society.py::test_R8_an_enclave_that_is_cut_off_signs_nothing",),
+    ),
+    _roster(
+        "R9",
+        "view",
+        "            ready = [digest for digest in known.bodies if known.said(digest) >= quorum]\n",
+        "            ready = [digest for digest in known.bodies if known.said(digest) >= quorum - 4]\n",
+        f"{VIEW}::test_R9_a_minority_makes_no_state",
+        f"{GOSSIP}::test_R9_eight_against_eight_make_nothing",
+    ),
+    _roster(
+        "R10",
+        "view",
+        "                if said not in useful:\n",
+        "                if False:\n",
+        f"{VIEW}::test_R10_a_liar_that_signs_on_and_on_fills_no_view",
+    ),
+    _roster(
+        "R10",
+        "gossip",
+        "        if most < _size(thing):\n",
+        "        if False:\n",
+        f"{GOSSIP}::test_R10_messages_are_bounded_and_answers_by_their_questions",
+    ),
+    _roster(
+        "R16",
+        "pulse",
+        "        return None if alive is None else self.clock() - alive\n",
+        '        return None if alive is None else __import__("time").time() - alive\n',
+        f"{PULSE}::test_R16_a_clock_that_is_off_by_days_expels_nobody",
+    ),
     _off(
         "R10",
         "switchboard",

@@ -24,8 +24,10 @@ from grail.charms.descriptor import Bundle
 from grail.charms.history import HistoryKind
 from grail.connection.charms_view import CharmsView
 from grail.connection.fate import LOST, Fate
+from grail.connection.graph import NetworkGraph
 from grail.connection.labels import Labels
 from grail.connection.receipt import Receipt, Receipts, txid_of
+from grail.connection.roster_view import RosterView, roster_view
 from grail.connection.session import Session
 from grail.connection.views import (
     Balances,
@@ -197,6 +199,18 @@ class Connection:
     def balances(self, *wallets: Wallet) -> Balances:
         """What some wallets hold, all of this machine's when none is named."""
         return Balances(wallet.balance() for wallet in wallets or self.wallets())
+
+    @property
+    def roster(self) -> RosterView:
+        """Who the operators are, what runs there, and whether all see the same.
+
+        Raises `Unavailable` where none of them keeps a roster.
+        """
+        return self.portal.call(roster_view, self.session)
+
+    def graph(self) -> NetworkGraph:
+        """The operators and who hears whom, as a picture. Raises as `roster`."""
+        return NetworkGraph(self.roster)
 
     def fate(self, receipt: Receipt | Txid | str) -> Fate:
         """What became of a transaction: in a block, waiting, dropped and sent again, or lost.

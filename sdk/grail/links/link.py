@@ -84,6 +84,11 @@ class Link:
         return self.stage is Stage.OPEN
 
     @property
+    def age(self) -> float:
+        """Seconds since the other end was attested."""
+        return self._terms.clock() - self._since
+
+    @property
     def peer(self) -> Peer:
         """Who is at the other end. Raises `LinkInvalid` while that is not known."""
         if self._peer is None:
@@ -197,7 +202,7 @@ class Link:
             raise
 
     def _still_good(self, peer: Peer) -> None:
-        age = self._terms.clock() - self._since
+        age = self.age
         if age > LINK_SECONDS:
             raise LinkInvalid(
                 "AttestationLapsed",

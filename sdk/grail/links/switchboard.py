@@ -7,6 +7,7 @@ older one begun by the same end, since a peer that was started anew knows nothin
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
@@ -22,6 +23,8 @@ HANDSHAKE_SECONDS: Final = 10.0
 """From the first message of a handshake to the last."""
 MAX_OUTBOX: Final = 1 << 20
 """Bytes that wait for a peer's host to take them; a reader slower than that loses its link."""
+NUMBER_BITS: Final = 63
+"""Numbers are drawn: whoever does not carry a link cannot spoil it by guessing."""
 
 
 @dataclass
@@ -45,7 +48,6 @@ class Switchboard:
         self._terms = terms
         self._lines: dict[int, _Line] = {}
         self._open: dict[tuple[XOnlyKey, bool], int] = {}
-        self._last = 0
 
     def __len__(self) -> int:
         return len(self._lines)
@@ -54,6 +56,18 @@ class Switchboard:
     def peers(self) -> frozenset[XOnlyKey]:
         """Whom there is an open link to."""
         return frozenset(key for key, _ in self._open)
+
+    def has(self, number: int) -> bool:
+        """Whether there still is such a link."""
+        return number in self._lines
+
+    def ages(self) -> dict[XOnlyKey, float]:
+        """Seconds since each peer was last attested."""
+        found: dict[XOnlyKey, float] = {}
+        for (key, _), number in self._open.items():
+            age = self._lines[number].link.age
+            found[key] = min(age, found.get(key, age))
+        return found
 
     def dial(self) -> int:
         """Begin a link: its number. What to send stands in its outbox."""
@@ -81,41 +95,48 @@ class Switchboard:
             if line.link.is_open:
                 said = line.link.receive(message)
                 if said is None:
-                    self._drop(number)
+                    self.hang_up(number)
                 return said
             line.put(*line.link.shake(message))
         except GrailError:
-            self._drop(number)
+            self.hang_up(number)
             raise
         if line.link.is_open:
             self._opened(number, line)
         return None
 
-    def post(self, key: XOnlyKey, message: bytes) -> int:
-        """Put a message to a peer into the outbox of its link: the link's number.
+    def number_to(self, key: XOnlyKey) -> int:
+        """The open link to a peer that is preferred: the own one. Raises `LinkInvalid`."""
+        for initiator in (True, False):
+            number = self._open.get((key, initiator))
+            if number is not None:
+                return number
+        raise LinkInvalid("NotOpen", f"there is no link to {key}", hint="dial it first")
 
-        Raises `TooLarge`, `LinkInvalid` where there is no link or its outbox is full, and what
+    def dialled(self) -> tuple[int, ...]:
+        """The open links that this end began."""
+        return tuple(number for (_, initiator), number in self._open.items() if initiator)
+
+    def post(self, number: int, message: bytes) -> None:
+        """Put a message into the outbox of an open link.
+
+        Raises `TooLarge`, `LinkInvalid` where there is no such link or its outbox is full, and what
         `Link.send` raises; the link is gone then, but for a message that is too large.
         """
-        number = max(
-            (n for side in (True, False) if (n := self._open.get((key, side))) is not None),
-            default=None,
-        )
-        if number is None:
-            raise LinkInvalid("NotOpen", f"there is no link to {key}", hint="dial it first")
-        line = self._lines[number]
+        line = self._line(number)
         if line.waiting + len(message) > MAX_OUTBOX:
-            self._drop(number)
+            self.hang_up(number)
             raise LinkInvalid(
-                "SlowReader", f"{key} does not take what is sent", expected=f"{MAX_OUTBOX} bytes"
+                "SlowReader",
+                "the other end does not take what is sent",
+                expected=f"{MAX_OUTBOX} bytes",
             )
         try:
             line.put(line.link.send(message))
         except GrailError:
             if not line.link.is_open:
-                self._drop(number)
+                self.hang_up(number)
             raise
-        return number
 
     def fetch(self, number: int) -> list[bytes]:
         """What the host is to bring to the other end, in order. Raises `LinkInvalid`."""
@@ -123,11 +144,17 @@ class Switchboard:
         taken, line.outbox, line.waiting = line.outbox, [], 0
         return taken
 
+    def hang_up(self, number: int) -> None:
+        """Forget a link, if it is there; its other end finds out when it says something."""
+        self._lines.pop(number, None)
+        for place in [place for place, held in self._open.items() if held == number]:
+            del self._open[place]
+
     def sweep(self) -> list[tuple[int, str]]:
         """End what is not to go on: number and reason of each link that went."""
         gone = list(self._over())
         for number, _ in gone:
-            self._drop(number)
+            self.hang_up(number)
         return gone
 
     def _over(self) -> Iterator[tuple[int, str]]:
@@ -145,17 +172,17 @@ class Switchboard:
     def _added(self, *, initiator: bool) -> int:
         half = [n for n, line in self._lines.items() if not line.link.is_open]
         for number in half[: max(0, len(half) - MAX_HALF_OPEN + 1)]:
-            self._drop(number)
-        self._last += 1
+            self.hang_up(number)
+        number = secrets.randbits(NUMBER_BITS)
         link = Link(self._own, self._terms, initiator=initiator)
-        self._lines[self._last] = _Line(link, self._terms.clock(), initiator)
-        return self._last
+        self._lines[number] = _Line(link, self._terms.clock(), initiator)
+        return number
 
     def _opened(self, number: int, line: _Line) -> None:
         place = line.link.peer.key, line.initiator
         older = self._open.get(place)
         if older is not None:
-            self._drop(older)
+            self.hang_up(older)
         self._open[place] = number
 
     def _line(self, number: int) -> _Line:
@@ -163,8 +190,3 @@ class Switchboard:
         if line is None:
             raise LinkInvalid("NotOpen", f"there is no link {number}")
         return line
-
-    def _drop(self, number: int) -> None:
-        del self._lines[number]
-        for place in [place for place, held in self._open.items() if held == number]:
-            del self._open[place]

@@ -21,6 +21,7 @@ from grail.charms.record import NO_SUCCESSOR
 from grail.charms.rules import RULES as SPELL_RULES
 from grail.crypto.schnorr import tagged_hash
 from grail.errors import DecodeError, InvalidInput, NotCanonical
+from grail.operators.attesting import Attesting
 from grail.types import BlockHash, OutPoint
 
 UNKNOWN_GUARD = "UnknownGuard"
@@ -71,6 +72,7 @@ class Configuration:
     operator may be behind a decision's best header. `single_party` tells whether keys of a setup
     with one contributor are taken: in a devnet only. `successor` is GID(K') of the one contract
     that these operators let zkBTC name as its successor, or zeros: they sign no other naming.
+    `attesting` says whom they take for one of theirs; None: whoever the first roster names.
     """
 
     network: Network
@@ -88,6 +90,7 @@ class Configuration:
     void_depth: int = 1
     single_party: bool = False
     successor: bytes = NO_SUCCESSOR
+    attesting: Attesting | None = None
     rules: tuple[str, ...] = SIGNING_RULES
 
     def __post_init__(self) -> None:
@@ -154,6 +157,7 @@ class Configuration:
             **{name: getattr(self, name) for name in _NUMBERS},
             "single_party": self.single_party,
             "successor": self.successor.hex(),
+            "attesting": None if self.attesting is None else _attesting_map(self.attesting),
             "rules": list(self.rules),
         }
 
@@ -193,6 +197,33 @@ _NUMBERS = (
 )
 
 
+_CAPS = ("fresh_seconds", "churn", "per_owner", "per_account", "per_zone")
+
+
+def _attesting_map(attesting: Attesting) -> dict[str, object]:
+    return {
+        "root": attesting.root.hex(),
+        "images": [[pcr.hex() for pcr in image] for image in attesting.images],
+        **{name: getattr(attesting, name) for name in _CAPS},
+    }
+
+
+def _attesting_from(value: object) -> Attesting | None:
+    if value is None:
+        return None
+    parts = _Fields(value, "attesting")
+    images = parts.take("images")
+    if not isinstance(images, list) or not all(isinstance(image, list) for image in images):
+        raise DecodeError("attesting: images, expected a list of lists")
+    made = Attesting(
+        parts.hexadecimal("root"),
+        tuple(tuple(_hexadecimal(pcr, "attesting: images") for pcr in image) for image in images),
+        **{name: parts.number(name) for name in _CAPS},
+    )
+    parts.end()
+    return made
+
+
 def _no_float(text: str) -> object:
     raise ValueError(f"number {text[:20]} is no integer")
 
@@ -227,6 +258,7 @@ def _from_map(value: object) -> Configuration:
         zkbtc_vk=top.hexadecimal("zkbtc_vk"),
         single_party=top.flag("single_party"),
         successor=top.hexadecimal("successor"),
+        attesting=_attesting_from(top.take("attesting")),
         rules=tuple(rules),
         **numbers,
     )
@@ -268,11 +300,17 @@ class _Fields:
         return value
 
     def hexadecimal(self, name: str) -> bytes:
-        try:
-            return bytes.fromhex(self.text(name))
-        except ValueError as exc:
-            raise DecodeError(f"{self._what}: {name}, expected hexadecimal") from exc
+        return _hexadecimal(self.text(name), f"{self._what}: {name}")
 
     def end(self) -> None:
         if self._left:
             raise DecodeError(f"{self._what}: {min(self._left)!r} is no known field")
+
+
+def _hexadecimal(text: object, what: str) -> bytes:
+    if not isinstance(text, str):
+        raise DecodeError(f"{what}, expected text")
+    try:
+        return bytes.fromhex(text)
+    except ValueError as exc:
+        raise DecodeError(f"{what}, expected hexadecimal") from exc

@@ -22,11 +22,20 @@
     newest               operator                               Hello of its newest, or null
     recover              [[Grant..], [page..]]                  [hash of a missing page..]
     restore              [[Vote..], request]                    null
+    link/dial            null                                   [number, [bytes..]]
+    link/answer          bytes                                  [number, [bytes..]]
+    link/carry           [number, bytes]                        [bytes..]
+    tick                 exchanges to begin                     Tick
+    roster/say           a state of the roster                  null
+    roster/view          null                                   RosterShown
 
-The last five are for a new instance of an operator (ROUNDS.md, rule 6). Only its own host has a use
-for `hello`, `recover` and `restore`. `grant` is for the other operators; an older instance of the
-same operator that is shown the Hello stops voting, and answers null. `newest` gives that Hello to
-whoever sees that the older one does not know of it.
+From `hello` to `restore` they are for a new instance of an operator (ROUNDS.md, rule 6). Only its
+own host has a use for `hello`, `recover` and `restore`. `grant` is for the other operators; an
+older instance of the same operator that is shown the Hello stops voting, and answers null. `newest`
+gives that Hello to whoever sees that the older one does not know of it.
+
+The last six are for enclaves that attest to each other (link_frames.py). Hosts bring what comes out
+of one to the other end of its link; `tick`, `link/dial` and `roster/say` are for the own host.
 
 `spent` shows a transaction in a block (ROUNDS.md, rule 8); the list leads from an unconfirmed one
 that it conflicts with to one that hangs on it, and is empty when the operator knows that one.
@@ -83,6 +92,12 @@ GRANT: Final = "grant"
 NEWEST: Final = "newest"
 RECOVER: Final = "recover"
 RESTORE: Final = "restore"
+LINK_DIAL: Final = "link/dial"
+LINK_ANSWER: Final = "link/answer"
+LINK_CARRY: Final = "link/carry"
+TICK: Final = "tick"
+ROSTER_SAY: Final = "roster/say"
+ROSTER_VIEW: Final = "roster/view"
 
 KINDS: Final = (
     STATUS,
@@ -103,6 +118,12 @@ KINDS: Final = (
     NEWEST,
     RECOVER,
     RESTORE,
+    LINK_DIAL,
+    LINK_ANSWER,
+    LINK_CARRY,
+    TICK,
+    ROSTER_SAY,
+    ROSTER_VIEW,
 )
 """Every kind of frame there is; anything else is a `DecodeError`."""
 

@@ -41,13 +41,15 @@ def test_enclaves_dial_and_talk() -> None:
     one, two = wire.boards
     assert one.peers == {wire.keys[1]}
     assert two.peers == {wire.keys[0]}
+    assert one.number_to(wire.keys[1]) == here
+    assert (one.dialled(), two.dialled()) == ((here,), ())
     for word in (b"a", b"b"):
-        assert one.post(wire.keys[1], word) == here
+        one.post(here, word)
     assert [two.carry(there, sealed) for sealed in one.fetch(here)] == [b"a", b"b"]
     assert one.fetch(here) == []
     with pytest.raises(TooLarge):
-        one.post(wire.keys[1], bytes(MAX_MESSAGE + 1))
-    assert one.post(wire.keys[1], b"c") == here
+        one.post(here, bytes(MAX_MESSAGE + 1))
+    one.post(here, b"c")
 
 
 def test_both_dial_at_once_and_both_links_stay() -> None:
@@ -65,7 +67,7 @@ def test_R10_a_peer_that_dials_again_and_again_has_one_link() -> None:
         with pytest.raises(LinkInvalid, match="no link"):
             wire.boards[0].fetch(number)
     here, there = numbers[-1]
-    wire.boards[0].post(wire.keys[1], b"new")
+    wire.boards[0].post(here, b"new")
     assert wire.boards[1].carry(there, *wire.boards[0].fetch(here)) == b"new"
 
 
@@ -76,7 +78,7 @@ def test_A14_R10_half_open_links_are_few_and_do_not_wait_for_ever() -> None:
         wire.boards[1].answer(bytes(32))
         wire.boards[0].dial()
     assert [len(board) for board in wire.boards] == [MAX_HALF_OPEN + 1] * 2
-    wire.boards[0].post(wire.keys[1], b"through")
+    wire.boards[0].post(here, b"through")
     assert wire.boards[1].carry(there, *wire.boards[0].fetch(here)) == b"through"
     wire.world.now += HANDSHAKE_SECONDS
     assert wire.boards[1].sweep() == []
@@ -89,15 +91,17 @@ def test_A14_R10_half_open_links_are_few_and_do_not_wait_for_ever() -> None:
 
 def test_R10_a_reader_that_takes_nothing_loses_its_link() -> None:
     wire = Wire()
-    wire.connect()
+    here, _ = wire.connect()
     one = wire.boards[0]
     for _ in range(MAX_OUTBOX // MAX_MESSAGE):
-        one.post(wire.keys[1], bytes(MAX_MESSAGE))
+        one.post(here, bytes(MAX_MESSAGE))
     with pytest.raises(LinkInvalid, match="SlowReader"):
-        one.post(wire.keys[1], bytes(MAX_MESSAGE))
+        one.post(here, bytes(MAX_MESSAGE))
     assert len(one) == 0
+    with pytest.raises(LinkInvalid, match="no link"):
+        one.post(here, b"x")
     with pytest.raises(LinkInvalid, match="no link to"):
-        one.post(wire.keys[1], b"x")
+        one.number_to(wire.keys[1])
 
 
 def test_R18_expelled_members_lose_their_links() -> None:
@@ -105,7 +109,7 @@ def test_R18_expelled_members_lose_their_links() -> None:
     here, _ = wire.connect()
     wire.world.strangers.add(wire.keys[1])
     with pytest.raises(LinkInvalid, match="NotMember"):
-        wire.boards[0].post(wire.keys[1], b"x")
+        wire.boards[0].post(here, b"x")
     assert len(wire.boards[0]) == 0
     wire.world.strangers = {wire.keys[0]}
     ((_, why),) = wire.boards[1].sweep()

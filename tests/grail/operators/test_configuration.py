@@ -12,10 +12,13 @@ from grail.bitcoin.network import MAINNET, REGTEST, Network
 from grail.bitcoin.spv import PinnedHeader
 from grail.charms.app import identity_of
 from grail.errors import DecodeError, InvalidInput, NotCanonical
+from grail.operators.attesting import Attesting
 from grail.operators.configuration import SIGNING_RULES, Configuration
 from grail.types import OutPoint, Txid
 
 OUTPOINT = OutPoint(Txid(bytes(range(32))), 3)
+IMAGE = (bytes([1]) * 48, bytes([2]) * 48, bytes([3]) * 48)
+ATTESTING = Attesting(bytes([9]) * 32, (IMAGE,))
 
 
 def configuration() -> Configuration:
@@ -28,6 +31,47 @@ def test_text_form_is_read_back() -> None:
     assert again == made
     assert again.digest == made.digest
     assert again.zkbtc == identity_of(OUTPOINT) + made.zkbtc_vk
+
+
+def test_attesting_is_read_back() -> None:
+    made = replace(configuration(), attesting=ATTESTING)
+    assert Configuration.from_json(made.to_json()) == made
+
+
+ATTESTINGS = {
+    "root": bytes([8]) * 32,
+    "images": (IMAGE, (bytes([2]) * 48, *IMAGE[1:])),
+    "fresh_seconds": 61,
+    "churn": 5,
+    "per_owner": 5,
+    "per_account": 5,
+    "per_zone": 5,
+}
+
+
+@pytest.mark.parametrize("name", [field.name for field in fields(Attesting)])
+def test_A13_A16_every_setting_of_attestation_changes_the_digest(name: str) -> None:
+    made = replace(configuration(), attesting=ATTESTING)
+    other = replace(ATTESTING, **{name: ATTESTINGS[name]})
+    assert replace(made, attesting=other).digest != made.digest
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"root": bytes(31)},
+        {"images": ()},
+        {"images": (IMAGE, IMAGE)},
+        {"images": (IMAGE[:2],)},
+        {"images": ((bytes(48), *IMAGE[1:]),)},
+        {"images": ((bytes(47), *IMAGE[1:]),)},
+        {"fresh_seconds": 0},
+        {"churn": -1},
+    ],
+)
+def test_A2_attesting_that_cannot_be_meant(change: dict[str, object]) -> None:
+    with pytest.raises(InvalidInput):
+        replace(ATTESTING, **change)
 
 
 CHANGES = {
@@ -46,6 +90,7 @@ CHANGES = {
     "void_depth": 2,
     "single_party": True,
     "successor": bytes([7]) * 32,
+    "attesting": ATTESTING,
     "rules": SIGNING_RULES[1:],
 }
 
@@ -120,6 +165,11 @@ def edited(**changes: object) -> str:
         edited(rules="PsbtInvalid"),
         edited(rules=[1]),
         edited(single_party=0),
+        edited(attesting=[]),
+        edited(attesting={}),
+        edited(attesting={"root": "00" * 32, "images": [1]}),
+        edited(attesting={"root": "00" * 32, "images": [[1]]}),
+        edited(attesting={"root": "00" * 32, "images": [["zz"]]}),
         edited(pinned={"height": 0, "header": "00" * 79}),
         edited(grail_outpoint="00:0"),
         configuration().to_json().replace('"quorum": 12', '"quorum": NaN'),

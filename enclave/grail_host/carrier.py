@@ -1,0 +1,140 @@
+"""Carries links between its own enclave and the others': dials, brings bytes both ways, ticks.
+
+A host cannot read or change what it carries, and whatever it does costs its own enclave liveness
+alone. A link lives on both ends or on none: after any loss it is dialled anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+from grail.errors import GrailError
+from grail.operators import frames
+from grail.operators.frames import Frame
+from grail.operators.link_frames import Sealed, Tick, carry_frame, read_messages
+from grail.operators.transport import Transport
+from grail_host.link import Link
+from grail_host.looking import keep_looking
+from grail_host.peers import Peers
+
+PAUSE = 5.0
+"""Seconds between two ticks of a network at rest."""
+HURRY = 0.25
+"""Seconds while members are not known to be alive: at start, and after a partition."""
+TALKS = 3
+"""Exchanges that a tick begins."""
+CARRY_SECONDS = 10.0
+"""For one message there and its answer back."""
+
+log = logging.getLogger("grail_host")
+
+Joined = Callable[[int], bool]
+"""Whether the peer of a place in the list may be reached; a devnet's partition says no."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A link by its numbers: in the own enclave, and in the other."""
+
+    here: int
+    there: int
+
+
+class Carrier:
+    """Links of one enclave that its host dialled, by the peer's place in the list of hosts."""
+
+    def __init__(
+        self, link: Link, peers: Peers, own: int | None, joined: Joined = lambda _place: True
+    ) -> None:
+        """`own` is this host's place among the peers; it dials those before it in the list.
+
+        So each pair has one link. `None`: it dials all.
+        """
+        self._link = link
+        self._peers = peers
+        self._own = own
+        self._joined = joined
+        self._lines: dict[int, Line] = {}
+        self._wait, self._alive = HURRY, 0
+
+    async def run(self) -> None:
+        """Dial and tick until cancelled."""
+        async with AsyncExitStack() as stack:
+            transport = await stack.enter_async_context(self._peers.connected())
+            await keep_looking("links", lambda: self.look(transport), PAUSE, spread=0.2)
+
+    async def look(self, transport: Transport) -> float:
+        """Dial who is not linked, then one tick: seconds until the next. Raises `GrailError`."""
+        await asyncio.gather(*(self._dial(transport, place) for place in self._undialled()))
+        made = Tick.from_fields((await self._link.ask(Frame(frames.TICK, TALKS))).unwrap())
+        places = {line.here: place for place, line in self._lines.items()}
+        await asyncio.gather(
+            *(self._bring(transport, places[out.number], out) for out in made.out
+              if out.number in places)
+        )  # fmt: skip
+        return self._pause(made)
+
+    def _pause(self, made: Tick) -> float:
+        """Hurry while members come or go; for one that stays away nobody hurries for long."""
+        if made.members and made.alive == made.members:
+            self._wait = PAUSE
+        elif made.alive != self._alive or not made.members:
+            self._wait = HURRY
+        else:
+            self._wait = min(PAUSE, 1.5 * self._wait)
+        self._alive = made.alive
+        return self._wait
+
+    def _undialled(self) -> list[int]:
+        count = len(self._peers.hosts)
+        wanted: Iterable[int] = range(count if self._own is None else self._own)
+        return [place for place in wanted if place not in self._lines and self._joined(place)]
+
+    async def _dial(self, transport: Transport, place: int) -> None:
+        begun = Sealed.from_fields((await self._link.ask(Frame(frames.LINK_DIAL))).unwrap())
+        with contextlib.suppress(GrailError, TimeoutError):
+            frame = Frame(frames.LINK_ANSWER, begun.messages[0])
+            answered = Sealed.from_fields(await self._asked(transport, place, frame))
+            line = Line(begun.number, answered.number)
+            await self._pump(transport, place, line, answered.messages)
+            self._lines[place] = line
+
+    async def _bring(self, transport: Transport, place: int, out: Sealed) -> None:
+        line = self._lines[place]
+        try:
+            back = await self._carried(transport, place, line, out.messages)
+            await self._pump(transport, place, line, back)
+        except (GrailError, TimeoutError) as exc:
+            # The other end lost it, or what went over is lost: from there on nothing fits.
+            log.info("link to peer %d: %s", place, exc)
+            self._lines.pop(place, None)
+
+    async def _pump(
+        self, transport: Transport, place: int, line: Line, back: Sequence[bytes]
+    ) -> None:
+        while back:
+            forth: list[bytes] = []
+            for message in back:
+                reply = await self._link.ask(carry_frame(line.here, message))
+                forth += read_messages(reply.unwrap())
+            back = await self._carried(transport, place, line, forth)
+
+    async def _carried(
+        self, transport: Transport, place: int, line: Line, messages: Sequence[bytes]
+    ) -> list[bytes]:
+        back: list[bytes] = []
+        for message in messages:
+            frame = carry_frame(line.there, message)
+            back += read_messages(await self._asked(transport, place, frame))
+        return back
+
+    async def _asked(self, transport: Transport, place: int, frame: Frame) -> object:
+        if not self._joined(place):
+            raise TimeoutError("cut off")
+        async with asyncio.timeout(CARRY_SECONDS):
+            return (await transport.ask(place, frame)).unwrap()

@@ -1,0 +1,84 @@
+"""The frames by which hosts carry links between enclaves: what stands in them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from grail.operators import frames
+from grail.operators.frames import Frame
+from grail.operators.messages import MAX_OPERATORS, Fields
+
+MAX_SEALED: Final = 65_535
+"""Bytes of one message of a link."""
+MAX_MESSAGES: Final = 64
+"""Messages that go over at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """Messages of one link, by the number that its enclave gave it."""
+
+    number: int
+    messages: tuple[bytes, ...]
+
+    def fields(self) -> list[Any]:
+        """[number, [bytes..]]."""
+        return [self.number, list(self.messages)]
+
+    @classmethod
+    def from_fields(cls, value: Any) -> Sealed:
+        """Read what `fields` wrote. Raises `DecodeError`."""
+        parts = Fields(value, "sealed", 2)
+        return cls(parts.uint("number", 63), read_messages(parts.optional("messages")))
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """What came of a tick: `alive` of `members` live, `links` are open, `out` goes out."""
+
+    alive: int
+    members: int
+    links: int
+    out: tuple[Sealed, ...]
+
+    def fields(self) -> list[Any]:
+        """[alive, members, links, [sealed..]]."""
+        return [self.alive, self.members, self.links, [each.fields() for each in self.out]]
+
+    @classmethod
+    def from_fields(cls, value: Any) -> Tick:
+        """Read what `fields` wrote. Raises `DecodeError`."""
+        parts = Fields(value, "tick", 4)
+        alive, members = parts.uint("alive", 16), parts.uint("members", 16)
+        links, items = parts.uint("links", 16), parts.items("out", MAX_OPERATORS)
+        return cls(alive, members, links, tuple(map(Sealed.from_fields, items)))
+
+
+def carry_frame(number: int, message: bytes) -> Frame:
+    """Bring an enclave a message of a link."""
+    return Frame(frames.LINK_CARRY, [number, message])
+
+
+def read_carry(body: Any) -> tuple[int, bytes]:
+    """Number and message of a carry frame. Raises `DecodeError`."""
+    parts = Fields(body, "carry frame", 2)
+    return parts.uint("number", 63), parts.blob("message", most=MAX_SEALED)
+
+
+def read_answer(body: Any) -> bytes:
+    """The first message of a link. Raises `DecodeError`."""
+    return Fields([body], "answer frame").blob("message", most=MAX_SEALED)
+
+
+def read_tick(body: Any) -> int:
+    """How many exchanges a tick may begin. Raises `DecodeError`."""
+    return Fields([body], "tick frame").uint("exchanges", 8)
+
+
+def read_messages(value: Any) -> tuple[bytes, ...]:
+    """A list of messages. Raises `DecodeError`."""
+    parts: Sequence[Any] = Fields([value], "messages").items("messages", MAX_MESSAGES)
+    each = Fields(parts, "messages")
+    return tuple(each.blob("message", most=MAX_SEALED) for _ in parts)

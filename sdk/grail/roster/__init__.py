@@ -1,0 +1,1 @@
+"""The one roster that operators keep in step: its states, who vouches for them, how they spread."""

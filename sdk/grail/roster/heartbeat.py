@@ -1,0 +1,93 @@
+"""Signs of life: that a member's enclave runs, what it agrees on, and what it heard of others.
+
+    signature over H("grail/roster/heartbeat/1",
+                     NET || [configuration, key, instance, count, number, state, best, echoes])
+
+A host may hold back all that comes to its enclave, and bring it days later: when something arrived
+says nothing of when it was said. So each heartbeat echoes the last one heard of every other member
+(`echoes`: the first 16 bytes of its digest, by rank; zeros for none), and an enclave that finds an
+own heartbeat echoed knows that the sender lived after that one was made (threat R8).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Self
+
+from grail.codec import encode
+from grail.crypto import schnorr
+from grail.crypto.schnorr import KeyPair, tagged_hash
+from grail.errors import InvalidInput
+from grail.operators.messages import BestHeader, Fields
+from grail.roster.statement import Ground
+from grail.types import XOnlyKey
+
+ECHO: Final = 16
+"""Bytes by which a heartbeat is echoed."""
+MAX_ECHOES: Final = 999 * ECHO
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """The `count`-th of instance `instance` of an operator (ROUNDS.md, rule 6): later ones win."""
+
+    key: XOnlyKey
+    instance: int
+    count: int
+    number: int
+    state: bytes
+    best: BestHeader
+    echoes: bytes
+    signature: bytes = field(default=b"", repr=False, compare=False)
+
+    @property
+    def age(self) -> tuple[int, int]:
+        """What rises from each to the next."""
+        return self.instance, self.count
+
+    def digest(self, ground: Ground) -> bytes:
+        """What is signed."""
+        covered = encode([ground.configuration, *self.fields()[:-1]])
+        return tagged_hash("grail/roster/heartbeat/1", ground.network + covered)
+
+    def signed(self, keys: KeyPair, ground: Ground) -> Heartbeat:
+        """With the signature of its key. Raises `InvalidInput` for another's."""
+        if keys.public != self.key:
+            raise InvalidInput(f"heartbeat: of {self.key}, not of {keys.public}")
+        return replace(self, signature=keys.sign(self.digest(ground)))
+
+    def verify(self, ground: Ground) -> None:
+        """Raise `SignatureInvalid` unless its key signed it on this ground."""
+        schnorr.verify(self.key, self.digest(ground), self.signature)
+
+    def echo(self, rank: int) -> bytes:
+        """What it echoes of the member of this rank; zeros for nothing."""
+        return self.echoes[rank * ECHO : (rank + 1) * ECHO]
+
+    def fields(self) -> list[Any]:
+        """[key, instance, count, number, state, best, echoes, signature]."""
+        return [
+            bytes(self.key),
+            self.instance,
+            self.count,
+            self.number,
+            self.state,
+            self.best.fields(),
+            self.echoes,
+            self.signature,
+        ]
+
+    @classmethod
+    def from_fields(cls, value: Any) -> Self:
+        """Read what `fields` wrote. Raises `DecodeError`; nothing is verified yet."""
+        parts = Fields(value, "heartbeat", 8)
+        return cls(
+            XOnlyKey(parts.blob("key", 32)),
+            parts.uint("instance", 32),
+            parts.uint("count", 32),
+            parts.uint("number", 64),
+            parts.blob("state", 32),
+            BestHeader.from_fields(parts.optional("best header")),
+            parts.blob("echoes", most=MAX_ECHOES),
+            parts.blob("signature", 64),
+        )

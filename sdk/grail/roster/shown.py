@@ -1,0 +1,77 @@
+"""An enclave's view of the roster as its host gets it, for people: unsigned, and no evidence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from grail.bitcoin.addresses import MAX_MEMBERS
+from grail.errors import DecodeError
+from grail.operators.messages import Fields
+from grail.roster.state import MAX_STATE, RosterState
+from grail.types import XOnlyKey
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """How an enclave sees one member, in milliseconds; None for never.
+
+    `alive`: since when it is known to have lived. `attested`: since its last document here.
+    """
+
+    key: XOnlyKey
+    alive: int | None
+    attested: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class RosterShown:
+    """The state agreed on, the view's digest (equal digests are equal views), who is guilty.
+
+    `links` is how many others there is an open link to.
+    """
+
+    links: int
+    state: RosterState | None
+    view: bytes
+    guilty: tuple[XOnlyKey, ...]
+    sights: tuple[Sight, ...]
+
+    def fields(self) -> list[Any]:
+        """[links, state, view, [key..], [[key, alive, attested]..]]."""
+        return [
+            self.links,
+            None if self.state is None else self.state.serialize(),
+            self.view,
+            [bytes(key) for key in self.guilty],
+            [[bytes(each.key), each.alive, each.attested] for each in self.sights],
+        ]
+
+    @classmethod
+    def from_fields(cls, value: Any) -> RosterShown:
+        """Read what `fields` wrote. Raises `DecodeError` or `InvalidInput`."""
+        parts = Fields(value, "roster shown", 5)
+        links = parts.uint("links", 16)
+        raw = parts.optional("state")
+        state = None if raw is None else RosterState.parse(_blob(raw, MAX_STATE))
+        view = parts.blob("view", 32)
+        guilty = tuple(XOnlyKey(_blob(key, 32)) for key in parts.items("guilty", MAX_MEMBERS))
+        return cls(
+            links, state, view, guilty, tuple(map(_sight, parts.items("sights", MAX_MEMBERS)))
+        )
+
+
+def _blob(value: Any, most: int) -> bytes:
+    return Fields([value], "roster shown").blob("bytes", most=most)
+
+
+def _sight(value: Any) -> Sight:
+    parts = Fields(value, "sight", 3)
+    key = XOnlyKey(parts.blob("key", 32))
+    ages = []
+    for name in ("alive", "attested"):
+        age = parts.optional(name)
+        if age is not None and (type(age) is not int or age < 0):
+            raise DecodeError(f"sight: {name}, expected milliseconds or null")
+        ages.append(age)
+    return Sight(key, *ages)

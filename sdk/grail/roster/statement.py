@@ -1,0 +1,95 @@
+"""A member's word for a state of the roster, and the proof that a member gave two.
+
+    signature over H("grail/roster/statement/1", NET || [configuration, key, number, state])
+
+A member signs one state for each number, after the quorum decided on it. Two signatures of one key
+for one number, on different states, prove it guilty to whoever sees them; nothing else does
+(threats R5 and R6).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
+
+from grail.codec import encode
+from grail.crypto import schnorr
+from grail.crypto.schnorr import KeyPair, tagged_hash
+from grail.errors import InvalidInput, SignatureInvalid
+from grail.operators.messages import Fields
+from grail.types import XOnlyKey
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """The network and the configuration that everything of a roster is good for."""
+
+    network: bytes
+    configuration: bytes
+
+    def __post_init__(self) -> None:
+        if len(self.network) != 32 or len(self.configuration) != 32:
+            raise InvalidInput("ground: network id and configuration digest have 32 bytes")
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """`key` says that state `number` is the one with digest `state`."""
+
+    key: XOnlyKey
+    number: int
+    state: bytes
+    signature: bytes = field(default=b"", repr=False, compare=False)
+
+    def digest(self, ground: Ground) -> bytes:
+        """What is signed."""
+        covered = encode([ground.configuration, bytes(self.key), self.number, self.state])
+        return tagged_hash("grail/roster/statement/1", ground.network + covered)
+
+    def signed(self, keys: KeyPair, ground: Ground) -> Statement:
+        """With the signature of its key. Raises `InvalidInput` for another's."""
+        if keys.public != self.key:
+            raise InvalidInput(f"statement: of {self.key}, not of {keys.public}")
+        return replace(self, signature=keys.sign(self.digest(ground)))
+
+    def verify(self, ground: Ground) -> None:
+        """Raise `SignatureInvalid` unless its key signed it on this ground."""
+        schnorr.verify(self.key, self.digest(ground), self.signature)
+
+    def fields(self) -> list[Any]:
+        """[key, number, state, signature]."""
+        return [bytes(self.key), self.number, self.state, self.signature]
+
+    @classmethod
+    def from_fields(cls, value: Any) -> Self:
+        """Read what `fields` wrote. Raises `DecodeError`; nothing is verified yet."""
+        parts = Fields(value, "statement", 4)
+        return cls(
+            XOnlyKey(parts.blob("key", 32)),
+            parts.uint("number", 64),
+            parts.blob("state", 32),
+            parts.blob("signature", 64),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Equivocation:
+    """Two statements of one key for one number on different states."""
+
+    first: Statement
+    second: Statement
+
+    @property
+    def culprit(self) -> XOnlyKey:
+        """Who signed both."""
+        return self.first.key
+
+    def check(self, ground: Ground) -> None:
+        """Raise `SignatureInvalid` unless it proves its culprit guilty."""
+        one, two = self.first, self.second
+        if (one.key, one.number) != (two.key, two.number):
+            raise SignatureInvalid("equivocation: not one member's words for one number")
+        if one.state == two.state:
+            raise SignatureInvalid("equivocation: both say the same")
+        one.verify(ground)
+        two.verify(ground)

@@ -1,0 +1,86 @@
+"""What may follow a state of the roster: number, epoch, how much may change, who may hold what.
+
+Each enclave checks a proposal by these rules before it votes for it, so that no host and no owner
+of a few seats can push a change through that the rules forbid.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from grail.crypto.schnorr import NUMS
+from grail.errors import InvalidInput, Refused
+from grail.roster.state import RosterState
+
+
+@dataclass(frozen=True, slots=True)
+class SeatPolicy:
+    """Caps of a roster. 0 lets any number pass; each cap is a count of seats.
+
+    `churn`: seats that may come and seats that may go in one step (threat R15). `per_owner`,
+    `per_account` and `per_zone`: what one of them may hold (threat R2).
+    """
+
+    churn: int = 4
+    per_owner: int = 4
+    per_account: int = 4
+    per_zone: int = 0
+
+    def __post_init__(self) -> None:
+        if min(self.churn, self.per_owner, self.per_account, self.per_zone) < 0:
+            raise InvalidInput("seat policy: caps are 0 or more")
+
+    def concentrated(self, state: RosterState) -> tuple[tuple[str, str, int, int], ...]:
+        """Who holds more than a cap allows: (what, name, seats, cap)."""
+        caps = {"owner": self.per_owner, "account": self.per_account, "zone": self.per_zone}
+        return tuple(
+            (what, name, count, cap)
+            for what, cap in caps.items()
+            for name, count in sorted(state.shares(what).items())
+            if cap and count > cap
+        )
+
+    def check_shares(self, state: RosterState) -> None:
+        """Raise `Refused` RosterInvalid where somebody holds more seats than he may."""
+        for what, name, count, cap in self.concentrated(state):
+            raise Refused(
+                "RosterInvalid",
+                f"seats of one {what}: {name}",
+                got=str(count),
+                expected=f"at most {cap}",
+                hint="spread the seats over more owners, accounts and zones",
+            )
+
+
+def check_follows(
+    before: RosterState, after: RosterState, network: bytes, policy: SeatPolicy
+) -> None:
+    """Raise `Refused` RosterInvalid unless `after` may follow `before`."""
+    linked(before, after, network)
+    old, new = set(before.keys), set(after.keys)
+    for what, changed in (("new", new - old), ("leaving", old - new)):
+        if policy.churn and len(changed) > policy.churn:
+            _refuse(f"{what} seats in one step", len(changed), f"at most {policy.churn}")
+    if after.internal_key != NUMS:
+        _refuse("the internal key", after.internal_key, NUMS)
+    policy.check_shares(after)
+
+
+def linked(before: RosterState, after: RosterState, network: bytes) -> None:
+    """Raise `Refused` RosterInvalid unless numbers, digests and epochs of the two fit."""
+    if after.number != before.number + 1:
+        _refuse("number", after.number, before.number + 1)
+    if after.previous != before.digest(network):
+        _refuse("previous state", after.previous.hex(), before.digest(network).hex())
+    same = (before.keys, before.quorum, before.internal_key) == (
+        after.keys,
+        after.quorum,
+        after.internal_key,
+    )
+    expected = before.epoch if same else before.epoch + 1
+    if after.epoch != expected:
+        _refuse("epoch", after.epoch, expected)
+
+
+def _refuse(what: str, got: object, expected: object) -> None:
+    raise Refused("RosterInvalid", f"roster state: {what}", got=str(got), expected=str(expected))

@@ -1,0 +1,231 @@
+"""Enclaves that attest to each other, at their sockets: who gets in, who is cut off, what it sees."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from enclave_world import KEYS, World, vote
+from forged_documents import PCRS
+from link_world import AUTHORITY
+from society_world import Station, Towns, attesting, module
+
+from grail.crypto.schnorr import KeyPair
+from grail.errors import InvalidInput, Refused
+from grail.links.link import LINK_SECONDS
+from grail.operators import frames
+from grail.operators.frames import Frame
+from grail.operators.link_frames import carry_frame
+from grail.operators.roster import roster_fields
+from grail.roster.state import Seat
+from grail_devnet.nsm.authority import Authority
+from grail_devnet.nsm.module import EmulatedModule, now
+from grail_enclave.enclave import Enclave
+from grail_enclave.nsm import Module
+
+CHANGED = {**PCRS, 2: bytes([5]) * 48}
+
+
+def refused(rule: str, call, *args) -> Refused:
+    with pytest.raises(Refused) as caught:
+        call(*args)
+    assert caught.value.rule == rule, str(caught.value)
+    return caught.value
+
+
+def test_attested_operators_begin_and_are_alive() -> None:
+    towns = Towns.of()
+    state = towns.start()
+    views = [towns.shown(at) for at in range(4)]
+    assert {shown.state for shown in views} == {state}
+    assert len({shown.view for shown in views}) == 1
+    assert all(sight.alive == 0 for shown in views for sight in shown.sights)
+    made = towns.tick(0)
+    assert (made.alive, made.members, made.links) == (4, 4, 3)
+
+
+def test_A1_R1_no_first_roster_without_an_attested_link_to_each_member() -> None:
+    towns = Towns.of()
+    for one, two in ((1, 0), (2, 0), (2, 1), (3, 0), (3, 1)):
+        towns.dial(one, two)
+    body = roster_fields(towns.roster)
+    why = refused("RosterInvalid", towns.stations[3].ask, Frame(frames.FIRST_ROSTER_SIGN, body))
+    assert "no attested link to 1 members" in why.detail
+    towns.dial(3, 2)
+    towns.agree()
+
+
+def test_R1_A2_changed_code_gets_no_link_and_no_seat() -> None:
+    """An impostor: another image, another root, another configuration."""
+    towns = Towns.of()
+    settings = towns.configuration
+    other = replace(settings, attesting=attesting(fresh_seconds=61))
+    impostors = [
+        (module(settings, CHANGED), "PcrUnaccepted"),
+        (module(settings, authority=Authority.draw(now())), "RootUnknown"),
+        (module(other), "PcrUnaccepted"),
+    ]
+    for own, rule in impostors:
+        towns.stations = towns.stations[:4]
+        towns.add(own=own)
+        refused(rule, towns.dial, 4, 0)
+        assert towns.tick(0).links == 0
+    # the same image with its own configuration: another prologue, so not even the second message
+    towns.stations = towns.stations[:4]
+    stranger = Enclave(other, KeyPair.generate(), module=module(other))
+    towns.stations.append(Station(KeyPair.generate(), stranger))
+    refused("MessageForged", towns.dial, 4, 0)
+
+
+def test_A2_a_register_that_is_not_in_the_document_is_none() -> None:
+    """The configuration's register was never locked, so the document does not have it."""
+    towns = Towns.of()
+    towns.add(own=Module(EmulatedModule.draw(AUTHORITY, PCRS).answer))
+    refused("PcrUnaccepted", towns.dial, 4, 0)
+
+
+def test_R18_strangers_of_the_right_image_are_nobody_after_the_first_roster() -> None:
+    """Twelve perfect strangers could be started by anybody: none is talked to."""
+    towns = Towns.of()
+    towns.start()
+    for _ in range(2):
+        towns.add()
+        refused("NotMember", towns.dial, len(towns.stations) - 1, 0)
+
+
+def test_A11_R18_links_lapse_and_are_made_anew() -> None:
+    towns = Towns.of()
+    towns.start()
+    towns.now += LINK_SECONDS + 1
+    assert towns.tick(1).links == 0
+    towns.link_all()
+    towns.ticks(4)
+    assert towns.tick(1).links == 3
+    assert towns.tick(1).alive == 4
+
+
+def test_R8_an_enclave_that_is_cut_off_says_so() -> None:
+    towns = Towns.of()
+    towns.start()
+    for _ in range(7):
+        towns.now += 10
+        towns.ticks(3, cut=[0])
+    assert towns.stations[0].enclave.anchors().fresh == 1
+    assert towns.stations[1].enclave.anchors().fresh == 3
+    towns.link_all()
+    towns.ticks(4)
+    assert towns.stations[0].enclave.anchors().fresh == 4
+
+
+def test_R2_seats_of_one_owner_are_capped() -> None:
+    towns = Towns.of(per_owner=1)
+    towns.link_all()
+    towns.agree()
+    state = towns.first_state()
+    greedy = replace(state, seats=tuple(replace(seat, owner="one firm") for seat in state.seats))
+    why = refused("RosterInvalid", towns.say, greedy)
+    assert (why.got, why.expected) == ("4", "at most 1")
+    towns.say(state)
+
+
+def test_first_states_that_are_not_the_rosters() -> None:
+    towns = Towns.of()
+    towns.link_all()
+    state = towns.first_state()
+    refused("RosterInvalid", towns.say, state)  # no first roster yet
+    towns.agree()
+    other = (bytes([9]) * 48, *state.images[0][1:])
+    refused("RosterInvalid", towns.say, replace(state, images=(other,)))
+    stranger = Seat(KeyPair.generate().public, "o", "a", "z")
+    refused(
+        "RosterInvalid",
+        towns.say,
+        replace(state, seats=tuple(sorted([*state.seats[1:], stranger]))),
+    )
+    refused("NotDecided", towns.say, replace(state, number=1, previous=bytes([1]) * 32))
+    towns.say(state)
+    towns.say(state)
+    moved = replace(state, seats=tuple(replace(seat, zone="elsewhere") for seat in state.seats))
+    refused("RosterFixed", towns.say, moved)
+
+
+def test_A14_frames_of_links_that_are_none() -> None:
+    towns = Towns.of(operators=2, quorum=2)
+    towns.link_all()
+    one = towns.stations[0]
+    for frame in (
+        Frame(frames.LINK_DIAL, 1),
+        Frame(frames.LINK_ANSWER, None),
+        Frame(frames.LINK_ANSWER, bytes(65_536)),
+        Frame(frames.LINK_CARRY, [1]),
+        Frame(frames.LINK_CARRY, [1 << 63, b""]),
+        Frame(frames.TICK, -1),
+        Frame(frames.ROSTER_SAY, []),
+        Frame(frames.ROSTER_SAY, b""),
+        Frame(frames.ROSTER_VIEW, 0),
+    ):
+        refused("FrameInvalid", one.ask, frame)
+    refused("NotOpen", one.ask, carry_frame(5, b"x"))
+    refused("MessageForged", one.ask, Frame(frames.LINK_ANSWER, bytes(31)))
+    assert towns.tick(1).links == 1
+
+
+def test_attestation_is_asked_for_or_not_there() -> None:
+    towns = Towns.of(operators=2, quorum=2)
+    with pytest.raises(InvalidInput, match="no security module"):
+        Enclave(towns.configuration, KeyPair.generate())
+    plain = Enclave(replace(towns.configuration, attesting=None), KeyPair.generate())
+    station = Station(KeyPair.generate(), plain)
+    refused("FrameInvalid", station.ask, Frame(frames.LINK_DIAL))
+
+
+def test_R8_an_enclave_that_is_cut_off_signs_nothing() -> None:
+    """Sixteen of them, one of which is shown no peer for a minute: it refuses until it is again."""
+    world = World.begun()
+    world.configuration = replace(world.configuration, attesting=attesting())
+    towns = Towns(world.configuration, [])
+    for key in KEYS:
+        towns.add(key)
+    towns.start()
+    for station in towns.stations:
+        world.feed(station.enclave)
+        station.ask(Frame(frames.RECORD, world.deploy_record().to_value()))
+    request = world.request(world.peg_in(*world.paid()))
+    world.feed(*(station.enclave for station in towns.stations))
+    alone, others = towns.stations[0].enclave, towns.stations[1].enclave
+    towns.ticks(2)
+    for _ in range(7):
+        towns.now += 10
+        towns.ticks(2, cut=[0])
+    refusal = vote(alone, request).refusal
+    assert refusal is not None
+    assert (refusal.rule, refusal.got, refusal.expected) == ("ViewStale", "1", "at least 12")
+    vote(others, request).unwrap()
+    for peer in range(1, 16):
+        towns.dial(peer, 0)
+    towns.ticks(3)
+    vote(alone, request).unwrap()
+
+
+def test_best_headers_travel_with_heartbeats() -> None:
+    """A hidden heavier chain is seen: its enclave is shown an old one, and hears of the newer."""
+    world = World.begun()
+    world.configuration = replace(world.configuration, attesting=attesting())
+    towns = Towns(world.configuration, [])
+    for key in KEYS:
+        towns.add(key)
+    towns.start()
+    for station in towns.stations:
+        world.feed(station.enclave)
+        station.ask(Frame(frames.RECORD, world.deploy_record().to_value()))
+    request = world.request(world.peg_in(*world.paid()))
+    world.feed(*(station.enclave for station in towns.stations))
+    vote(towns.stations[0].enclave, request).unwrap()
+    world.chain.mine_many(world.network.staleness + 1)
+    world.feed(*(station.enclave for station in towns.stations[1:]))
+    towns.ticks(3)
+    refusal = vote(towns.stations[0].enclave, request).refusal
+    assert refusal is not None
+    assert (refusal.rule, refusal.message) == ("ViewStale", "other operators report a longer chain")
+    heard = towns.stations[0].enclave.anchors().heard
+    assert max(best.height for best in heard.values()) == world.chain.height
