@@ -144,17 +144,17 @@ DEFENCES: tuple[Defence, ...] = (
     Defence(
         "D12",
         "devnet/grail_devnet/processes.py",
-        '            pid = int(json.loads(raw)["child-pid"])\n',
-        "            raise KeyError\n",
+        "        if pid:\n",
+        "        if False:\n",
         (
             "grail_devnet/test_sandbox.py::test_D18_D12_the_backend_knows_the_confined_process_itself",
         ),
     ),
     Defence(
         "D18",
-        "devnet/grail_devnet/sandbox.py",
-        ' "--die-with-parent",',
-        "",
+        "enclave/grail_enclave/hardening.py",
+        "        if libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:\n",
+        "        if libc is None:\n",
         ("grail_devnet/test_sandbox.py::test_D18_kill_9_of_bubblewrap_ends_its_child",),
     ),
     Defence(
@@ -199,7 +199,7 @@ DEFENCES: tuple[Defence, ...] = (
     Defence(
         "D18",
         "devnet/grail_devnet/processes.py",
-        "        if leashed:\n",
+        "        if later is None:\n",
         "        if False:\n",
         ("devnet/test_processes.py::test_D18_kill_9_of_the_owner_leaves_nothing",),
     ),
