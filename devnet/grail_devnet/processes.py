@@ -4,26 +4,27 @@ A node is a name and the processes that make it up: `bitcoind`, or `operator-03`
 and its `host`. No caller knows a process id: it says `kill("operator-03")` or, for one process
 alone, `kill("operator-03/host")`.
 
-Four things keep a machine clean. The kernel kills every child when its manager dies, however
+Three things keep a machine clean. The kernel kills every child when its manager dies, however
 (PR_SET_PDEATHSIG, set before the command runs). A process is known by its id and its start time,
 so a recycled id is never signalled (threat D12). And the ids stand in the state folder, so that
-another process, such as the next `grail devnet down`, can finish what a dead manager left. And
-standard input of every process is a pipe whose other end its manager alone holds: bubblewrap's
-child asks the kernel for its end with its parent only when it has set up the rest, and one whose
-parent died before that reads the end of it.
+another process, such as the next `grail devnet down`, can finish what a dead manager left.
 
 A confined command (`sandbox`) has bubblewrap between itself and this process: what stands under its
 name is the command's own process, as soon as bubblewrap has told its id, so that pausing, killing
-and its memory mean the command. Either of the two ends with the other.
+and its memory mean the command. Either of the two ends with the other. Bubblewrap's child waits for
+its parent's word, and for ever where the parent was killed before; so bubblewrap has no leash until
+the command runs. Then the kernel kills it when this process ends (F_SETSIG on its standard input,
+a pipe whose other end this process alone holds). Where this process was gone before, the command
+ends because it reads the end of that pipe.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import resource
-import select
 import shutil
 import signal
 import subprocess
@@ -156,8 +157,8 @@ class ProcessBackend:
         self._processes: dict[str, Process] = {}
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self._commands: dict[str, list[str]] = {}
-        # Ends of pipes in which bubblewrap will say what its child's id is.
-        self._untold: dict[str, int] = {}
+        # Files in memory in which bubblewrap will say what its child's id is, and its leash.
+        self._untold: dict[str, tuple[int, int]] = {}
         self._learning = threading.Lock()
         # A pipe that nobody writes to: its end is read where this process is gone.
         self._life: tuple[int, int] | None = None
@@ -194,19 +195,23 @@ class ProcessBackend:
         self._save()
 
     def _start_confined(self, name: str, command: Confined) -> None:
-        told, info = os.pipe2(os.O_CLOEXEC)
+        # No pipe: bubblewrap would be ended by SIGPIPE where this process is gone.
+        told = os.memfd_create("told", os.MFD_CLOEXEC)
+        # Opened anew: who gets signals belongs to each opening.
+        leash = os.open(f"/proc/self/fd/{self._end_of_life()}", os.O_RDONLY | os.O_CLOEXEC)
         program = None if command.filter is None else _readable(command.filter)
-        passed = [each for each in (info, program) if each is not None]
+        passed = [each for each in (told, program) if each is not None]
         try:
-            self._start(name, command.argv(info, program), passed)
+            self._start(name, command.argv(told, program), passed, leash)
         except BaseException:
             os.close(told)
+            os.close(leash)
             raise
         finally:
-            for each in passed:
-                os.close(each)
+            if program is not None:
+                os.close(program)
         del self._commands[name]  # its descriptors are gone: it cannot be started again by this
-        self._untold[name] = told
+        self._untold[name] = told, leash
 
     def start_again(self, name: str, *more: str) -> None:
         """Start one process that ended by its old command, with `more` arguments at its end.
@@ -219,7 +224,19 @@ class ProcessBackend:
         self._start(name, [*command, *(each for each in more if each not in command)])
         self._save()
 
-    def _start(self, name: str, command: list[str], passed: Sequence[int] = ()) -> None:
+    def _end_of_life(self) -> int:
+        """A descriptor of the pipe that ends with this process."""
+        self._life = self._life or os.pipe2(os.O_CLOEXEC)
+        return self._life[0]
+
+    def _start(
+        self,
+        name: str,
+        command: list[str],
+        passed: Sequence[int] = (),
+        later: int | None = None,
+    ) -> None:
+        """Start a process on a leash, or with a standard input that becomes its leash `later`."""
         if name in self._processes and self._processes[name].alive:
             raise InvalidInput(f"{name} is running already")
         setpriv = shutil.which("setpriv")
@@ -228,15 +245,16 @@ class ProcessBackend:
                 "setpriv is missing", hint="it is in Debian's package util-linux: install that"
             )
         log = private_folder(self.folder / "logs") / f"{name.replace('/', '.')}.log"
-        self._life = self._life or os.pipe2(os.O_CLOEXEC)
-        leash = [setpriv, "--pdeathsig", "KILL", "/bin/sh", "-c", LEASH, str(os.getpid())]
+        leash = ["/bin/sh", "-c", LEASH, str(os.getpid())]
+        if later is None:
+            leash = [setpriv, "--pdeathsig", "KILL", *leash]
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
         with os.fdopen(os.open(log, flags, 0o600), "ab") as out:
             try:
                 child = self._forker.submit(
                     subprocess.Popen,
                     leash + command,
-                    stdin=self._life[0],
+                    stdin=self._end_of_life() if later is None else later,
                     stdout=out,
                     stderr=subprocess.STDOUT,
                     cwd=self.folder,
@@ -264,24 +282,34 @@ class ProcessBackend:
             child.poll()  # a child that ended is a zombie until its parent asks
         with self._learning:
             if self._untold:
-                for name, pipe in list(self._untold.items()):
-                    self._learn(name, pipe)
+                for name in list(self._untold):
+                    self._learn(name)
                 self._save()
         return list(self._processes.values())
 
-    def _learn(self, name: str, pipe: int) -> None:
-        """Put the confined process in bubblewrap's place; one that failed before keeps its own."""
-        raw = b""
+    def _learn(self, name: str) -> None:
+        """Put the confined process in bubblewrap's place, once it runs, and leash bubblewrap.
+
+        One that failed before keeps its own place.
+        """
+        told, leash = self._untold.pop(name)
+        child = self._children[name]
         deadline = time.monotonic() + KILL_SECONDS
-        while select.select([pipe], [], [], max(0.0, deadline - time.monotonic()))[0]:
-            piece = os.read(pipe, 4_096)
-            raw += piece
-            if not piece:
+        pid = 0
+        while time.monotonic() < deadline:
+            ended = child.poll() is not None
+            with contextlib.suppress(ValueError, KeyError, TypeError):
+                pid = int(json.loads(os.pread(told, 4_096, 0))["child-pid"])
+            if ended or (pid and _program(pid) != _program(child.pid)):
                 break
-        os.close(pipe)
-        del self._untold[name]
-        with contextlib.suppress(ValueError, KeyError, TypeError):
-            pid = int(json.loads(raw)["child-pid"])
+            time.sleep(0.002)
+        if child.poll() is None:
+            fcntl.fcntl(leash, fcntl.F_SETOWN, child.pid)
+            fcntl.fcntl(leash, fcntl.F_SETSIG, signal.SIGKILL)
+            fcntl.fcntl(leash, fcntl.F_SETFL, fcntl.fcntl(leash, fcntl.F_GETFL) | os.O_ASYNC)
+        for each in (told, leash):
+            os.close(each)
+        if pid:
             self._processes[name] = replace(
                 self._processes[name], pid=pid, started=start_time(pid) or 0
             )
@@ -380,10 +408,19 @@ class ProcessBackend:
             os.close(end)
         self._life = None
         while self._untold:
-            os.close(self._untold.popitem()[1])
+            for each in self._untold.popitem()[1]:
+                os.close(each)
         for child in self._children.values():
             with contextlib.suppress(subprocess.TimeoutExpired):
                 child.wait(KILL_SECONDS)
+
+
+def _program(pid: int) -> str:
+    """The name of the program that a process runs; empty when it is gone."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text()
+    except OSError:
+        return ""
 
 
 def _readable(data: bytes) -> int:

@@ -1,7 +1,7 @@
 """An enclave's process under bubblewrap: its image read-only, its sockets, and nothing else.
 
 No network, no processes but its own, no file of the machine, no capability, no environment; the
-filter of `syscalls` on top. It ends with its parent, however that ends. This is not isolation from
+filter of `syscalls` on top. This is not isolation from
 the machine's owner, who can still read its memory (threat D16); it is the enclave that cannot
 reach out.
 """
@@ -20,10 +20,13 @@ from grail_devnet import syscalls
 
 ALONE = (
     *("--unshare-user", "--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts"),
-    *("--unshare-cgroup-try", "--cap-drop", "ALL", "--die-with-parent", "--new-session"),
+    *("--unshare-cgroup-try", "--cap-drop", "ALL", "--new-session"),
     *("--as-pid-1", "--clearenv"),
 )
-"""Namespaces and rights. `--as-pid-1`: no process of bubblewrap stays between."""
+"""Namespaces and rights. `--as-pid-1`: bubblewrap has no second process inside.
+
+No `--die-with-parent`: bubblewrap would be killed by it while its child waits for its word, and the
+child would wait for ever. The backend has a leash that it puts on later."""
 
 TRY_SECONDS = 10.0
 

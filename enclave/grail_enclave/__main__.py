@@ -19,7 +19,7 @@ from grail.operators.configuration import MAX_FILE, Configuration
 from grail_enclave import keys
 from grail_enclave.enclave import started
 from grail_enclave.execution import forbid_programs
-from grail_enclave.hardening import harden
+from grail_enclave.hardening import end_with_parent, harden
 from grail_enclave.measured import bind
 from grail_enclave.nsm import Module
 from grail_enclave.serve import Server
@@ -67,12 +67,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--config", type=Path, required=True, help="the operator's configuration")
     parser.add_argument("--module", type=Path, help="/dev/nsm, or a devnet's socket in its place")
     parser.add_argument(
-        "--while-open", action="store_true", help="end when standard input does: its owner died"
+        "--while-open", action="store_true", help="end with the parent, and with standard input"
     )
     options = parser.parse_args(arguments)
     try:
         harden()
         forbid_programs()
+        if options.while_open:
+            end_with_parent()
         configuration, raw = read_configuration(options.config)
         module = None
         if options.module is not None:

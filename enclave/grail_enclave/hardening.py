@@ -5,11 +5,12 @@ from __future__ import annotations
 import ctypes
 import os
 import resource
+import signal
 import sys
 
 from grail.errors import Unavailable
 
-_PR_SET_DUMPABLE = 4
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE = 1, 4
 
 
 def harden() -> None:
@@ -23,4 +24,12 @@ def harden() -> None:
     if sys.platform == "linux":
         libc = ctypes.CDLL(None, use_errno=True)
         if libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:
+            raise Unavailable(f"prctl: {os.strerror(ctypes.get_errno())}")
+
+
+def end_with_parent() -> None:
+    """Be killed when the process that started this one ends. Raises `Unavailable`."""
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None, use_errno=True)
+        if libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
             raise Unavailable(f"prctl: {os.strerror(ctypes.get_errno())}")

@@ -7,6 +7,9 @@ from .defence import Defence
 ATTESTATION = "sdk/grail/attestation"
 REFUSALS = "grail/attestation/test_refusals.py"
 VERIFIER = "grail/attestation/test_verifier.py"
+IMAGE = "grail_devnet/test_image.py"
+SANDBOX = "grail_devnet/test_sandbox.py"
+NSM = "grail_enclave/test_nsm.py"
 
 
 def _off(threat: str, file: str, old: str, new: str, *tests: str) -> Defence:
@@ -293,5 +296,92 @@ DEFENCES: tuple[Defence, ...] = (
         "        found = answered(raw, nonce, self._policy)\n"
         "        self._spend(nonce)\n        return found\n",
         f"{VERIFIER}::test_A20_a_failed_check_leaves_no_mark",
+    ),
+    Defence(
+        "A2",
+        "devnet/grail_devnet/image/measure.py",
+        "        parts = (self.entries, platform, application)\n",
+        "        parts = (application, platform, application)\n",
+        (
+            f"{IMAGE}::test_A2_one_changed_byte_of_the_interpreter",
+            f"{IMAGE}::test_A2_one_changed_byte_of_a_shared_library",
+        ),
+    ),
+    Defence(
+        "A2",
+        "devnet/grail_devnet/image/measure.py",
+        "    return encode([[each.path, each.mode, each.sha384] for each in ordered])\n",
+        "    return encode([[each.path, each.mode] for each in ordered])\n",
+        (
+            f"{IMAGE}::test_A2_one_changed_byte_of_the_enclaves_code",
+            f"{IMAGE}::test_A2_one_changed_byte_of_a_dependency",
+            f"{IMAGE}::test_A2_one_changed_byte_of_an_extension_module",
+        ),
+    ),
+    Defence(
+        "A2",
+        "devnet/grail_devnet/image/measure.py",
+        "            elif not stat.S_ISDIR(info.st_mode):\n",
+        "            elif False:\n",
+        (f"{IMAGE}::test_A2_links_and_devices_are_not_measured",),
+    ),
+    Defence(
+        "A2",
+        "devnet/grail_devnet/image/measure.py",
+        "        if now != self.seen:\n",
+        "        if False:\n",
+        (f"{IMAGE}::test_A2_files_that_change_after_they_were_measured",),
+    ),
+    Defence(
+        "A2",
+        "devnet/grail_devnet/image/measure.py",
+        "                        info.st_ctime_ns,\n",
+        "                        0,\n",
+        (f"{IMAGE}::test_A2_files_that_change_after_they_were_measured",),
+    ),
+    Defence(
+        "A2",
+        "devnet/grail_devnet/image/launch.py",
+        '    libraries = ["--inhibit-cache", "--library-path", str(root / "lib")]\n',
+        "    libraries: list[str] = []\n",
+        (f"{IMAGE}::test_A2_nothing_is_loaded_but_the_image",),
+    ),
+    Defence(
+        "A13",
+        "enclave/grail_enclave/measured.py",
+        "    if not hmac.compare_digest(found, expected):\n",
+        "    if False:\n",
+        (
+            f"{NSM}::test_A13_a_measured_configuration_is_compared",
+            f"{NSM}::test_A13_a_register_that_was_extended_before",
+        ),
+    ),
+    Defence(
+        "A13",
+        "enclave/grail_enclave/measured.py",
+        "    if not locked:\n        module.lock(",
+        "    if False:\n        module.lock(",
+        (f"{NSM}::test_A13_a_configuration_that_nobody_measured_is_measured_and_locked",),
+    ),
+    Defence(
+        "A13",
+        "devnet/grail_devnet/syscalls.py",
+        "        made.add_rule(refused, name, seccomp.Arg(0, seccomp.NE, socket.AF_UNIX))\n",
+        "        continue\n",
+        (f"{SANDBOX}::test_A13_no_socket_but_of_the_machine_itself",),
+    ),
+    Defence(
+        "A13",
+        "enclave/grail_enclave/execution.py",
+        "        (_EQUAL, 2, 0, execve),\n",
+        "        (_EQUAL, 0, 0, execve),\n",
+        ("grail_enclave/test_execution.py::test_A13_no_program_runs_in_its_place",),
+    ),
+    Defence(
+        "A17",
+        "devnet/grail_devnet/nsm/module.py",
+        "        if not set(range(FIXED)) <= locked <= set(range(PCRS)):\n",
+        "        if False:\n",
+        (f"{NSM}::test_A17_a_modules_file_that_unlocks_the_platforms_registers",),
     ),
 )

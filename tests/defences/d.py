@@ -135,6 +135,29 @@ DEFENCES: tuple[Defence, ...] = (
         ("grail_enclave/test_process.py::test_D10_hardened_it_is_not_dumpable",),
     ),
     Defence(
+        "D10",
+        "devnet/grail_devnet/sandbox.py",
+        '"--clearenv"',
+        '"--unsetenv", "NOTHING"',
+        ("grail_devnet/test_sandbox.py::test_D10_no_environment_no_rights_no_descriptors",),
+    ),
+    Defence(
+        "D12",
+        "devnet/grail_devnet/processes.py",
+        "        if pid:\n",
+        "        if False:\n",
+        (
+            "grail_devnet/test_sandbox.py::test_D18_D12_the_backend_knows_the_confined_process_itself",
+        ),
+    ),
+    Defence(
+        "D18",
+        "enclave/grail_enclave/hardening.py",
+        "        if libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:\n",
+        "        if libc is None:\n",
+        ("grail_devnet/test_sandbox.py::test_D18_kill_9_of_bubblewrap_ends_its_child",),
+    ),
+    Defence(
         "D11",
         "sdk/grail/network_file.py",
         "    if not NAME.fullmatch(name):\n",
@@ -176,8 +199,8 @@ DEFENCES: tuple[Defence, ...] = (
     Defence(
         "D18",
         "devnet/grail_devnet/processes.py",
-        '        leash = [setpriv, "--pdeathsig", "KILL", "/bin/sh", "-c", LEASH, str(os.getpid())]\n',
-        '        leash = ["/bin/sh", "-c", LEASH, str(os.getpid())]\n',
+        "        if later is None:\n",
+        "        if False:\n",
         ("devnet/test_processes.py::test_D18_kill_9_of_the_owner_leaves_nothing",),
     ),
     Defence(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +20,7 @@ from grail.attestation.verifier import Measurement, Policy, Verifier
 from grail.errors import AttestationInvalid, DecodeError
 from grail_devnet import launcher, sandbox
 from grail_devnet.devnet import Devnet
+from grail_devnet.image import launch
 from grail_devnet.image.measure import measure
 from grail_devnet.sandbox import Sandbox
 from grail_enclave.nsm import Module
@@ -118,6 +122,14 @@ def test_the_command_verifies_a_document_under_the_devnets_root(net: Devnet, tmp
     assert subprocess.run(command, capture_output=True, check=False).returncode != 0  # AWS's root
 
 
+@pytest.mark.docs
+def test_what_the_page_shows(net: Devnet, capsys: pytest.CaptureFixture[str]) -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "attestation.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    exec(code, {"net": net})
+    assert capsys.readouterr().out == "emulated, no isolation 16\n"
+
+
 def test_A16_another_networks_configuration_is_not_let_in(net: Devnet) -> None:
     policy = net.policy()
     other = Measurement({**policy.measurements[0].pcrs, CONFIGURATION: measured(b"{}")})
@@ -162,3 +174,52 @@ def test_damaged_files_are_no_policy(net: Devnet, tmp_path) -> None:
         with pytest.raises(Exception, match="measurement") as caught:
             launcher.policy(StateFolder(tmp_path))
         assert type(caught.value).__module__ == "grail.errors"
+
+
+OWNER = """
+import json, sys, time
+from pathlib import Path
+from grail_devnet import sandbox
+from grail_devnet.processes import ProcessBackend
+folder, command, environment, image = Path(sys.argv[1]), *map(json.loads, sys.argv[2:])
+backend, found = ProcessBackend(folder), sandbox.find()
+print("up", flush=True)
+for number in range(6):
+    confined = found.confined(command, environment, readable={Path(image): "/image"}, writable={})
+    backend.start(f"n{number}", {"a": confined})
+time.sleep(600)
+"""
+
+
+def holding(text: str) -> list[int]:
+    """Processes in whose command line a text stands."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if text.encode() in (path / "cmdline").read_bytes():
+                found.append(int(path.name))
+    return found
+
+
+@needs_all
+def test_D18_kill_9_while_confined_processes_start_leaves_nothing(net: Devnet, tmp_path) -> None:
+    """At any moment of bubblewrap's own set-up, in which it is on no leash yet."""
+    image, mark = measure(net.folder.image), f"mark {tmp_path}"
+    root = Path("/image")
+    # It ends with its standard input, as an enclave does.
+    command = launch.command(image, root, "-c", f"import os; os.read(0, 1)  # {mark}")
+    given = [json.dumps(each) for each in (command, launch.environment(root), str(image.folder))]
+    for run in range(12):
+        owner = subprocess.Popen(
+            [sys.executable, "-c", OWNER, str(tmp_path), *given], stdout=subprocess.PIPE
+        )
+        assert owner.stdout is not None
+        assert owner.stdout.readline() == b"up\n"
+        time.sleep(run * 0.01)
+        owner.kill()
+        owner.wait()
+        owner.stdout.close()
+        deadline = time.monotonic() + 5
+        while left := holding(mark):
+            assert time.monotonic() < deadline, left
+            time.sleep(0.02)

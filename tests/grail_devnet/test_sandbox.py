@@ -174,7 +174,13 @@ def test_threads_and_its_own_sockets_work(image: Image, run_folder: Path) -> Non
 
 # --- the process that is known is the command's own ---
 
-SLEEP = "import time; print('up', flush=True); time.sleep(600)"
+SLEEP = """
+import time
+from grail_enclave.hardening import end_with_parent
+end_with_parent()
+print('up', flush=True)
+time.sleep(600)
+"""
 
 
 def wait_for_up(backend: ProcessBackend, name: str) -> None:
