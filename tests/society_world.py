@@ -140,7 +140,10 @@ class Towns:
 
     @property
     def roster(self) -> Roster:
-        keys = tuple(sorted(station.key.public for station in self.stations))
+        return self.roster_of(self.stations)
+
+    def roster_of(self, stations: Iterable[Station]) -> Roster:
+        keys = tuple(sorted(station.key.public for station in stations))
         return Roster(0, keys, self.configuration.quorum, NUMS)
 
     def agree(self) -> FirstRoster:

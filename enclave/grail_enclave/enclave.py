@@ -145,6 +145,7 @@ class Enclave:
             frames.LINK_CARRY: self._carry,
             frames.TICK: self._tick,
             frames.ROSTER_SAY: self._say,
+            frames.ROSTER_EXPECT: self._expect,
             frames.ROSTER_VIEW: self._show_roster,
         }
 
@@ -262,6 +263,9 @@ class Enclave:
             # A verdict rests on the record under which it was made.
             self._verdicts.clear()
             self._cases.clear()
+        if self._society is not None:
+            # One that joins later takes the first roster from the chain, as all others.
+            self._society.begin(deployed.record.rosters[0])
         rules_for = self._scope()
         if rules_for not in self._acceptors:
             make = Acceptor.handed_over if self._handed_over else Acceptor
@@ -406,7 +410,11 @@ class Enclave:
     def _say(self, body: object) -> None:
         if not isinstance(body, bytes):
             raise DecodeError(f"{frames.ROSTER_SAY}: expected bytes")
-        self._peers().say(RosterState.parse(body))
+        record = self._members.record.rosters
+        self._peers().say(RosterState.parse(body), record[-1] if record else None)
+
+    def _expect(self, body: object) -> None:
+        self._peers().expect(link_frames.read_expect(body))
 
     def _show_roster(self, body: object) -> list[Any]:
         _nothing(body, frames.ROSTER_VIEW)

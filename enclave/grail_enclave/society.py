@@ -29,7 +29,7 @@ from grail.roster.pulse import Pulse
 from grail.roster.shown import RosterShown, Sight
 from grail.roster.state import RosterState
 from grail.roster.statement import Ground, Statement
-from grail.roster.succession import SeatPolicy
+from grail.roster.succession import SeatPolicy, check_follows
 from grail.roster.view import Thing, View
 from grail.types import XOnlyKey
 
@@ -61,6 +61,7 @@ class Society:
         self._view: View | None = None
         self._pulse = Pulse(self._ground, key.public, clock)
         self._said: dict[int, bytes] = {}
+        self._expected: frozenset[XOnlyKey] = frozenset()
         # Which peers to talk to is nobody's secret, but no host may foresee it either.
         self._draw = secrets.SystemRandom()
 
@@ -72,9 +73,17 @@ class Society:
         return policy(self._attesting.root, images, self._text)
 
     def _admit(self, key: XOnlyKey) -> None:
-        """Before a first roster anybody of the right kind; then members alone (threat R18)."""
-        if self._view is not None:
-            self._view.admit(key)
+        """Before a first roster anybody of the right kind; then members alone (threat R18).
+
+        And whom the own operator expects to join: a link gives no word and no vote.
+        """
+        if self._view is None or (key in self._expected and key not in self._view.guilty):
+            return
+        self._view.admit(key)
+
+    def expect(self, keys: Iterable[XOnlyKey]) -> None:
+        """Let these keys link with this enclave, once they show a document; in place of others."""
+        self._expected = frozenset(keys)
 
     def require(self, keys: Iterable[XOnlyKey]) -> None:
         """Raise `Refused` RosterInvalid unless each of these keys has an attested link here."""
@@ -139,30 +148,62 @@ class Society:
         if self._view is None:
             self._view = View(self._ground, roster)
 
-    def say(self, state: RosterState) -> None:
-        """Sign the first state: the first roster, with its seats and the configuration's images.
+    def say(self, state: RosterState, ruling: Roster | None) -> None:
+        """Sign the next state; the same again changes nothing. Raises `Refused`.
 
-        Raises `Refused`; the same again changes nothing.
+        The first one is the first roster's, with the configuration's images. A later one is what
+        the chain settled: `ruling` is the newest roster of the own record.
         """
         view = self._view
         if view is None:
             raise Refused("RosterInvalid", "no first roster was accepted yet")
-        if state.number != 0:
+        if state.number < view.open and state == view.state(state.number):
+            return
+        if state.number != view.open:
             raise Refused(
-                "NotDecided", "a later state of the roster", got=str(state.number), expected="0"
+                "ViewStale",
+                "the number of the state",
+                got=str(state.number),
+                expected=str(view.open),
+                hint="it is agreed on already, or what comes before it is not known here",
             )
-        if state.roster != view.genesis:
-            raise Refused("RosterInvalid", "the first state is not of the first roster")
-        if state.images != self._attesting.images:
-            raise Refused("RosterInvalid", "the first state has other images than configured")
-        self._seats.check_shares(state)
+        if state.number == 0:
+            self._check_first(state, view.genesis)
+        else:
+            self._check_next(view.state(state.number - 1), state, ruling)
         digest = state.digest(self._ground.network)
         if self._said.setdefault(state.number, digest) != digest:
-            raise Refused("RosterFixed", "this enclave vouched for another first state")
+            raise Refused("RosterFixed", "this enclave gave its word for another state")
         word = Statement(self._key.public, state.number, digest).signed(self._key, self._ground)
         view.take(Thing(word))
         view.take(Thing(state))
         self._follow()
+
+    def _check_first(self, state: RosterState, roster: Roster) -> None:
+        if state.roster != roster:
+            raise Refused("RosterInvalid", "the first state is not of the first roster")
+        if state.images != self._attesting.images:
+            raise Refused("RosterInvalid", "the first state has other images than configured")
+        self._seats.check_shares(state)
+
+    def _check_next(self, before: RosterState, state: RosterState, ruling: Roster | None) -> None:
+        check_follows(before, state, self._ground.network, self._seats)
+        if state.images != before.images:
+            raise Refused(
+                "NotDecided",
+                "other images",
+                expected="a decision of the quorum, which is not there",
+            )
+        if state.roster != ruling:
+            raise Refused(
+                "RosterInvalid",
+                f"the roster of epoch {state.epoch} is not the one on chain",
+                got=f"{state.quorum} of {len(state.seats)} keys",
+                expected="no roster" if ruling is None else f"the one of epoch {ruling.epoch}",
+            )
+        if self._key.public not in before.keys:
+            raise Refused("NotMember", "those whose roster ends give their word for the next")
+        self.require(key for key in state.keys if key not in before.keys)
 
     def _follow(self) -> None:
         agreed = None if self._view is None else self._view.agreed

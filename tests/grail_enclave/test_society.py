@@ -142,7 +142,7 @@ def test_first_states_that_are_not_the_rosters() -> None:
         towns.say,
         replace(state, seats=tuple(sorted([*state.seats[1:], stranger]))),
     )
-    refused("NotDecided", towns.say, replace(state, number=1, previous=bytes([1]) * 32))
+    refused("ViewStale", towns.say, replace(state, number=1, previous=bytes([1]) * 32))
     towns.say(state)
     towns.say(state)
     moved = replace(state, seats=tuple(replace(seat, zone="elsewhere") for seat in state.seats))
@@ -163,6 +163,8 @@ def test_A14_frames_of_links_that_are_none() -> None:
         Frame(frames.ROSTER_SAY, []),
         Frame(frames.ROSTER_SAY, b""),
         Frame(frames.ROSTER_VIEW, 0),
+        Frame(frames.ROSTER_EXPECT, None),
+        Frame(frames.ROSTER_EXPECT, [b"short"]),
     ):
         refused("FrameInvalid", one.ask, frame)
     refused("NotOpen", one.ask, carry_frame(5, b"x"))
@@ -229,3 +231,54 @@ def test_best_headers_travel_with_heartbeats() -> None:
     assert (refusal.rule, refusal.message) == ("ViewStale", "other operators report a longer chain")
     heard = towns.stations[0].enclave.anchors().heard
     assert max(best.height for best in heard.values()) == world.chain.height
+
+
+def test_R1_R13_an_operator_is_replaced_by_what_the_chain_settled() -> None:
+    """The newcomer links because it is expected, and has no word; the state follows the chain."""
+    towns = Towns.of()
+    first = towns.start()
+    leaving, old = towns.stations[0], towns.stations[:]
+    newcomer = towns.add()
+    refused("NotMember", towns.dial, 4, 0)
+    for station in old:
+        station.ask(Frame(frames.ROSTER_EXPECT, [bytes(newcomer.key.public)]))
+    seats = [each for each in first.seats if each.key != leaving.key.public]
+    seats.append(Seat(newcomer.key.public, "new owner", "new account", "a"))
+    network = towns.configuration.network.id
+    after = replace(
+        first, number=1, previous=first.digest(network), epoch=1, seats=tuple(sorted(seats))
+    )
+    society = [station.enclave._society for station in old]
+    refused("RosterInvalid", society[1].say, after, after.roster)  # no document of it was seen
+    for peer in range(4):
+        towns.dial(4, peer)
+    refused("RosterInvalid", society[1].say, after, None)
+    refused("RosterInvalid", society[1].say, after, first.roster)
+    other = replace(after, images=((bytes([9]) * 48, *first.images[0][1:]),))
+    refused("NotDecided", society[1].say, other, after.roster)
+    for each in society:
+        each.say(after, after.roster)
+        each.say(after, after.roster)
+    moved = replace(after, seats=tuple(replace(seat, zone="e") for seat in after.seats))
+    refused("ViewStale", society[1].say, replace(moved, number=3), after.roster)
+    newcomer.enclave._society.begin(towns.roster_of(old))
+    towns.ticks(4)
+    assert {towns.shown(at).state for at in range(1, 5)} == {after}
+    assert len({towns.shown(at).view for at in range(1, 5)}) == 1
+    towns.ticks(2)
+    assert towns.tick(4).alive == 4
+    assert towns.tick(1).alive == 4
+    refused("NotMember", towns.dial, 0, 1)  # who left is a stranger
+
+
+def test_R5_an_enclave_gives_one_word_for_a_number() -> None:
+    towns = Towns.of()
+    first = towns.start()
+    network = towns.configuration.network.id
+    places = (tuple(replace(seat, zone=zone) for seat in first.seats) for zone in ("x", "y"))
+    one, two = (
+        replace(first, number=1, previous=first.digest(network), seats=seats) for seats in places
+    )
+    society = towns.stations[0].enclave._society
+    society.say(one, one.roster)
+    refused("RosterFixed", society.say, two, two.roster)

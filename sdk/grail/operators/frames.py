@@ -27,6 +27,7 @@
     link/carry           [number, bytes]                        [bytes..]
     tick                 exchanges to begin                     Tick
     roster/say           a state of the roster                  null
+    roster/expect        [key..]                                null
     roster/view          null                                   RosterShown
 
 From `hello` to `restore` they are for a new instance of an operator (ROUNDS.md, rule 6). Only its
@@ -34,8 +35,9 @@ own host has a use for `hello`, `recover` and `restore`. `grant` is for the othe
 older instance of the same operator that is shown the Hello stops voting, and answers null. `newest`
 gives that Hello to whoever sees that the older one does not know of it.
 
-The last six are for enclaves that attest to each other (link_frames.py). Hosts bring what comes out
-of one to the other end of its link; `tick`, `link/dial` and `roster/say` are for the own host.
+The last seven are for enclaves that attest to each other (link_frames.py). Hosts bring what comes
+out of one to the other end of its link; `link/answer`, `link/carry` and `roster/view` are for the
+other operators, the rest for the own host.
 
 `spent` shows a transaction in a block (ROUNDS.md, rule 8); the list leads from an unconfirmed one
 that it conflicts with to one that hangs on it, and is empty when the operator knows that one.
@@ -97,6 +99,7 @@ LINK_ANSWER: Final = "link/answer"
 LINK_CARRY: Final = "link/carry"
 TICK: Final = "tick"
 ROSTER_SAY: Final = "roster/say"
+ROSTER_EXPECT: Final = "roster/expect"
 ROSTER_VIEW: Final = "roster/view"
 
 KINDS: Final = (
@@ -123,6 +126,7 @@ KINDS: Final = (
     LINK_CARRY,
     TICK,
     ROSTER_SAY,
+    ROSTER_EXPECT,
     ROSTER_VIEW,
 )
 """Every kind of frame there is; anything else is a `DecodeError`."""

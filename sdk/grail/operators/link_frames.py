@@ -9,6 +9,7 @@ from typing import Any, Final
 from grail.operators import frames
 from grail.operators.frames import Frame
 from grail.operators.messages import MAX_OPERATORS, Fields
+from grail.types import XOnlyKey
 
 MAX_SEALED: Final = 65_535
 """Bytes of one message of a link."""
@@ -75,6 +76,13 @@ def read_answer(body: Any) -> bytes:
 def read_tick(body: Any) -> int:
     """How many exchanges a tick may begin. Raises `DecodeError`."""
     return Fields([body], "tick frame").uint("exchanges", 8)
+
+
+def read_expect(body: Any) -> tuple[XOnlyKey, ...]:
+    """The keys that an operator expects to join. Raises `DecodeError`."""
+    items = Fields([body], "expect frame").items("keys", MAX_OPERATORS)
+    keys = Fields(items, "expect frame: keys")
+    return tuple(XOnlyKey(keys.blob("key", 32)) for _ in items)
 
 
 def read_messages(value: Any) -> tuple[bytes, ...]:

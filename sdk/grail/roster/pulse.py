@@ -62,6 +62,8 @@ class Pulse:
         """
         key = heartbeat.key
         if key not in self.members:
+            if heartbeat.number != self.number:
+                return False  # a member of a state that is over, or not known here yet
             raise SignatureInvalid(f"heartbeat: {key} has no seat")
         known = self._newest.get(key)
         if key == self.own or (known is not None and known.age >= heartbeat.age):
