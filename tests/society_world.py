@@ -14,6 +14,7 @@ from grail.attestation import pcr
 from grail.attestation.chain import Root
 from grail.bitcoin.addresses import Roster
 from grail.crypto.schnorr import NUMS, KeyPair
+from grail.errors import Refused
 from grail.operators import frames
 from grail.operators.attesting import Attesting
 from grail.operators.configuration import Configuration
@@ -126,12 +127,17 @@ class Towns:
             if peer in lost or at in lost:
                 station.links.pop(peer, None)
                 continue
-            other = station.links[peer][1]
-            there = self.stations[peer]
             self.sent += sum(map(len, sealed.messages))
-            self.pump(at, peer, [out for raw in sealed.messages
-                                 for out in there.ask(carry_frame(other, raw))])  # fmt: skip
+            try:
+                self._bring(at, peer, sealed)
+            except Refused:
+                station.links.pop(peer, None)  # as a host does
         return made
+
+    def _bring(self, at: int, peer: int, sealed: Sealed) -> None:
+        there, other = self.stations[peer], self.stations[at].links[peer][1]
+        asked = (there.ask(carry_frame(other, raw)) for raw in sealed.messages)
+        self.pump(at, peer, [out for each in asked for out in each])
 
     def ticks(self, times: int = 3, cut: Iterable[int] = ()) -> None:
         for _ in range(times):

@@ -27,7 +27,7 @@ REMEMBERED: Final = 256
 
 @dataclass
 class Pulse:
-    """Of the members of the agreed state `number` with digest `state`: their keys, by rank.
+    """Of the members of the agreed state `number` (-1: none yet) with digest `state`, by rank.
 
     `clock` gives seconds that never fall.
     """
@@ -36,7 +36,7 @@ class Pulse:
     own: XOnlyKey
     clock: Callable[[], float]
     members: Sequence[XOnlyKey] = ()
-    number: int = 0
+    number: int = -1
     state: bytes = bytes(32)
     _newest: dict[XOnlyKey, Heartbeat] = field(default_factory=dict)
     _sent: OrderedDict[bytes, float] = field(default_factory=OrderedDict)
