@@ -146,6 +146,16 @@ class Network:
             member.says(state)
         return state
 
+    def agreed_first(self) -> RosterState:
+        """As `start`, and every view has taken every word."""
+        state = self.start()
+        words = [word(member.pair, state) for member in self.members]
+        for member in self.members:
+            for each in words:
+                member.view.take(each)
+            member.follow()
+        return state
+
     def talk(self, one: int, two: int) -> None:
         """One exchange; messages get lost, and repeated ones come too."""
         ends = self.members[one].gossip, self.members[two].gossip

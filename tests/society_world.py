@@ -106,8 +106,8 @@ class Towns:
         back = list(back)
         while back:
             forth = [out for raw in back for out in here.ask(carry_frame(number, raw))]
+            self.sent += sum(map(len, [*back, *forth]))
             back = [out for raw in forth for out in there.ask(carry_frame(other, raw))]
-            self.sent += sum(map(len, [*forth, *back]))
 
     def link_all(self) -> None:
         for one in range(len(self.stations)):

@@ -76,6 +76,19 @@ def test_page_of_attestation_names_every_check() -> None:
     assert named == rules
 
 
+def test_page_of_links_names_every_check() -> None:
+    sources = (ROOT / "sdk" / "grail" / "links").glob("*.py")
+    raised = {
+        rule
+        for path in sources
+        for rule in re.findall(r'LinkInvalid\(\s*"(\w+)"', path.read_text())
+    }
+    page = (DOCS / "links.md").read_text()
+    rows = re.findall(r"^\| ([A-Z]\w+(?:, \w+)*) \|", page, re.MULTILINE)
+    named = {rule for row in rows for rule in row.split(", ")}
+    assert named == raised | {"NotMember"}
+
+
 def test_hint_is_shown_by_a_traceback() -> None:
     error = errors.Unavailable("it is away", hint="wait")
     assert traceback.format_exception_only(error)[-1] == "hint: wait\n"

@@ -190,6 +190,49 @@ def cut(node: Node, *, name: Name = None, as_json: Json = False) -> None:
     emit({"cut": node}, as_json=as_json, text=f"cut {node}")
 
 
+@devnet.command(epilog=example("devnet partition operator-01,operator-02", READING))
+def partition(
+    groups: Annotated[
+        list[str],
+        typer.Argument(metavar="GROUP...", help="operator-01,operator-02: who stays together."),
+    ],
+    *,
+    name: Name = None,
+    as_json: Json = False,
+) -> None:
+    """Part the operators: their hosts reach each other within a group alone.
+
+    Whoever is in no group named is in one more. Clients reach all of them.
+    """
+    parted = [group.split(",") for group in groups]
+    with _attach(name) as running:
+        running.partition(*parted)
+    emit({"groups": parted}, as_json=as_json, text=f"parted off: {'; '.join(groups)}")
+
+
+@devnet.command(epilog=example("devnet heal", READING))
+def heal(*, name: Name = None, as_json: Json = False) -> None:
+    """End a partition."""
+    with _attach(name) as running:
+        running.heal()
+    emit({"healed": True}, as_json=as_json, text="healed: all hosts reach each other")
+
+
+@devnet.command(epilog=example("devnet impostor --operator operator-03", READING))
+def impostor(
+    *,
+    operator: Annotated[
+        str, typer.Option(metavar="OPERATOR", help="Whom it dials.")
+    ] = "operator-01",
+    name: Name = None,
+    as_json: Json = False,
+) -> None:
+    """Let an enclave with one line more in its code try to join, and show what it is told."""
+    with _attach(name) as running:
+        found = running.impostor(operator)
+    emit(found.as_dict(), as_json=as_json, text=str(found))
+
+
 @devnet.command(epilog=example("devnet down", READING))
 def down(*, name: Name = None, as_json: Json = False) -> None:
     """End a network, and whatever one that died has left."""

@@ -9,12 +9,13 @@ runs, such as `grail devnet up`. All calls are plain ones and work inside a note
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import signal
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -26,7 +27,8 @@ from grail.bitcoin.node import Node, NodeSync
 from grail.bitcoin.tx import Tx
 from grail.connection.progress import showing
 from grail.crypto.schnorr import NUMS
-from grail.errors import Unavailable
+from grail.errors import InvalidInput, Unavailable
+from grail.folders import write_private
 from grail.network_file import FILE, NetworkFile, find, folder_of, load, start_time
 from grail.operators.configuration import Configuration
 from grail.portal import Portal
@@ -35,6 +37,7 @@ from grail_devnet import genesis, status
 from grail_devnet.enclave_socket import SocketTransport
 from grail_devnet.faucet import Faucet
 from grail_devnet.genesis import Deployed
+from grail_devnet.impostor import CHANGED, TurnedAway, attempt
 from grail_devnet.launcher import policy
 from grail_devnet.processes import KILL_SECONDS, Process, ProcessBackend
 from grail_devnet.restart import Salvage, ask_manager, restart, serve_requests
@@ -240,6 +243,41 @@ class Devnet:
     def cut(self, name: str) -> None:
         """Take an operator off the network, while its enclave goes on. `resume` mends it."""
         self.backend.cut(name)
+
+    def partition(self, *groups: Iterable[str]) -> None:
+        """Part the operators: their hosts reach each other within a group alone.
+
+        Whoever is in no group named is in one more. Clients reach all. Raises `InvalidInput`.
+        """
+        named = [set(group) for group in groups]
+        known = {operator.name: operator.url for operator in self.file.operators}
+        strangers = sorted(set().union(*named) - set(known))
+        if strangers:
+            raise InvalidInput(
+                f"no operator is called {strangers[0][:60]!r}",
+                hint=f"there are: {', '.join(known)}",
+            )
+        if len(set().union(*named)) < sum(map(len, named)):
+            raise InvalidInput("an operator is in two groups", hint="name each at most once")
+        rest = set(known) - set().union(*named)
+        for group in (*named, rest):
+            beyond = sorted(url for name, url in known.items() if name not in group)
+            for name in group:
+                write_private(self.folder.cut(name), json.dumps(beyond).encode())
+
+    def heal(self) -> None:
+        """End a partition."""
+        for operator in self.file.operators:
+            self.folder.cut(operator.name).unlink(missing_ok=True)
+
+    def impostor(self, operator: str = "operator-01", changed: str = CHANGED) -> TurnedAway:
+        """Let an enclave with one line more in its code dial an operator: what it is told.
+
+        Raises `Incorrect` if it is let in, `InvalidInput` for an operator or a file that is none.
+        """
+        if operator not in {each.name for each in self.file.operators}:
+            raise InvalidInput(f"no operator is called {operator[:60]!r}")
+        return self._portal.call(attempt, self.folder, operator, changed)
 
     def deploy(self, app: CompiledApp | None = None) -> Deployed:
         """Deploy zkBTC on a network started with `deploy=False`. Raises `InvalidInput`."""

@@ -233,6 +233,7 @@ class Started:
                 "peers": peers,
                 "place": index,
                 "journal": str(self.folder.journal(name)),
+                "cut": str(self.folder.cut(name)),
             }
             write_private(host, json.dumps(body, indent=1).encode())
             self.backend.start(name, {"host": python("grail_host", "--config", str(host))})

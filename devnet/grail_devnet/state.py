@@ -111,6 +111,10 @@ class StateFolder:
         """Where an operator's host keeps what it has to finish."""
         return self.path / "hosts" / operator
 
+    def cut(self, operator: str) -> Path:
+        """Which other hosts an operator's host does not reach; there while it is partitioned."""
+        return self.path / "hosts" / f"{operator}.cut"
+
     @property
     def requests(self) -> Path:
         """What other processes ask of the manager, a file each."""

@@ -32,7 +32,7 @@ from grail_host.herald import Herald
 from grail_host.journal import Journal
 from grail_host.keeper import Keeper
 from grail_host.link import Link
-from grail_host.peers import Peers
+from grail_host.peers import Cut, Peers
 from grail_host.prechecks import Prechecks
 from grail_host.quota import Quota
 from grail_host.recovery import Recovery
@@ -58,7 +58,8 @@ def build(settings: Settings) -> Starlette:
     follower = Follower(node, link)
     conflicts = Conflicts(node, link, follower, configuration.network)
     keeper = Keeper(node, configuration.network, conflicts)
-    peers = Peers([Host(peer.url, peer.token) for peer in settings.peers])
+    cut = Cut(Path(settings.cut)) if settings.cut else None
+    peers = Peers([Host(peer.url, peer.token) for peer in settings.peers], cut=cut)
     finisher = Finisher(
         node,
         link,

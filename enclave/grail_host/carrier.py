@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
@@ -33,9 +33,6 @@ CARRY_SECONDS = 10.0
 
 log = logging.getLogger("grail_host")
 
-Joined = Callable[[int], bool]
-"""Whether the peer of a place in the list may be reached; a devnet's partition says no."""
-
 
 @dataclass(frozen=True, slots=True)
 class Line:
@@ -48,9 +45,7 @@ class Line:
 class Carrier:
     """Links of one enclave that its host dialled, by the peer's place in the list of hosts."""
 
-    def __init__(
-        self, link: Link, peers: Peers, own: int | None, joined: Joined = lambda _place: True
-    ) -> None:
+    def __init__(self, link: Link, peers: Peers, own: int | None) -> None:
         """`own` is this host's place among the peers; it dials those before it in the list.
 
         So each pair has one link. `None`: it dials all.
@@ -58,7 +53,6 @@ class Carrier:
         self._link = link
         self._peers = peers
         self._own = own
-        self._joined = joined
         self._lines: dict[int, Line] = {}
         self._wait, self._alive = HURRY, 0
 
@@ -93,7 +87,7 @@ class Carrier:
     def _undialled(self) -> list[int]:
         count = len(self._peers.hosts)
         wanted: Iterable[int] = range(count if self._own is None else self._own)
-        return [place for place in wanted if place not in self._lines and self._joined(place)]
+        return [place for place in wanted if place not in self._lines]
 
     async def _dial(self, transport: Transport, place: int) -> None:
         begun = Sealed.from_fields((await self._link.ask(Frame(frames.LINK_DIAL))).unwrap())
@@ -134,7 +128,5 @@ class Carrier:
         return back
 
     async def _asked(self, transport: Transport, place: int, frame: Frame) -> object:
-        if not self._joined(place):
-            raise TimeoutError("cut off")
         async with asyncio.timeout(CARRY_SECONDS):
             return (await transport.ask(place, frame)).unwrap()

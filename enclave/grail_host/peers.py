@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from pathlib import Path
 
-from grail.errors import GrailError
-from grail.operators.frames import STATUS, Frame, Status
+from grail.errors import GrailError, Unavailable
+from grail.operators.frames import STATUS, Frame, Reply, Status
 from grail.operators.transport import Host, HttpTransport, Transport
 from grail.types import XOnlyKey
 
@@ -22,12 +25,49 @@ Connect = Callable[[Sequence[Host]], AbstractAsyncContextManager[Transport]]
 """Makes the transport to some hosts."""
 
 
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """A file with the URLs of hosts that are out of reach: a devnet's partition; none, none."""
+
+    path: Path
+
+    def check(self, host: Host) -> None:
+        """Raise `Unavailable` for a host that is named there."""
+        try:
+            named = json.loads(self.path.read_bytes())
+        except (OSError, ValueError):
+            return
+        if isinstance(named, list) and host.url in named:
+            raise Unavailable(f"{host.url} is out of reach: the network is partitioned")
+
+
+@dataclass(frozen=True, slots=True)
+class _Reaching:
+    """A transport that reaches nobody beyond a cut."""
+
+    inner: Transport
+    hosts: Sequence[Host]
+    cut: Cut
+
+    async def ask(self, operator: int, frame: Frame) -> Reply:
+        self.cut.check(self.hosts[operator])
+        return await self.inner.ask(operator, frame)
+
+
 class Peers:
     """All operators' hosts, in any order; this one may be among them."""
 
-    def __init__(self, hosts: Sequence[Host], connect: Connect = HttpTransport) -> None:
+    def __init__(
+        self, hosts: Sequence[Host], connect: Connect = HttpTransport, cut: Cut | None = None
+    ) -> None:
         self.hosts = tuple(hosts)
-        self._connect = connect
+        self._bare = connect
+        self._cut = cut
+
+    @contextlib.asynccontextmanager
+    async def _connect(self, hosts: Sequence[Host]) -> AsyncIterator[Transport]:
+        async with self._bare(hosts) as transport:
+            yield transport if self._cut is None else _Reaching(transport, hosts, self._cut)
 
     def connected(self) -> AbstractAsyncContextManager[Transport]:
         """A transport to the hosts in the order of the list."""

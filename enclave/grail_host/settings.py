@@ -38,8 +38,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `configuration` is the path of the enclave's own configuration. `peers` are all operators' hosts
     in any order, this one may be among them; at `place`, and it links with those before it.
     `journal` is the host's own folder, for what it has to finish after it was killed; without one
-    it forgets. `requests` and `megabytes` are what one requester may send in a minute;
-    `finish_after` is in seconds.
+    it forgets. `cut` is a file that names hosts out of reach. `requests` and `megabytes` are what
+    one requester may send in a minute; `finish_after` is in seconds.
     """
 
     socket: str
@@ -53,6 +53,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     megabytes: int = 2_000
     finish_after: float = 5.0
     journal: str = ""
+    cut: str = ""
 
     def __repr__(self) -> str:
         return f"Settings(port={self.port}, socket={self.socket!r}, token=<secret>)"

@@ -33,7 +33,7 @@ DEFENCES: tuple[Defence, ...] = (
     _roster(
         "R1",
         "view",
-        "        if word.key not in self._members(word.number):\n",
+        "        if word.key not in known.members:\n",
         "        if False:\n",
         f"{VIEW}::test_R1_strangers_have_no_word",
     ),
@@ -85,8 +85,8 @@ DEFENCES: tuple[Defence, ...] = (
     _roster(
         "R7",
         "view",
-        "        if digest in known.bodies or state.number < self.open or not known.said(digest):\n",
-        "        if digest in known.bodies or not known.said(digest):\n",
+        "        if digest in known.bodies or state.number < self.open or not known.by_state[digest]:\n",
+        "        if digest in known.bodies or not known.by_state[digest]:\n",
         f"{VIEW}::test_R7_an_old_roster_does_not_come_back",
     ),
     _roster(
@@ -121,8 +121,8 @@ DEFENCES: tuple[Defence, ...] = (
     _roster(
         "R9",
         "view",
-        "            ready = [digest for digest in known.bodies if known.said(digest) >= quorum]\n",
-        "            ready = [digest for digest in known.bodies if known.said(digest) >= quorum - 4]\n",
+        "            ready = [digest for digest in known.bodies if known.by_state[digest] >= quorum]\n",
+        "            ready = [digest for digest in known.bodies if known.by_state[digest] >= quorum - 4]\n",
         f"{VIEW}::test_R9_a_minority_makes_no_state",
         f"{GOSSIP}::test_R9_eight_against_eight_make_nothing",
     ),

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final, Self
 
 from grail.attestation.attested import MEASURED
@@ -53,7 +54,7 @@ class Seat:
                 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RosterState:
     """One numbered state. `images` are the accepted measurements: PCR0, 1 and 2 of each, rising.
 
@@ -90,10 +91,9 @@ class RosterState:
     @property
     def roster(self) -> Roster:
         """Who signs spends in this state's epoch."""
-        keys = tuple(seat.key for seat in self.seats)
-        return Roster(self.epoch, keys, self.quorum, self.internal_key)
+        return Roster(self.epoch, self.keys, self.quorum, self.internal_key)
 
-    @property
+    @cached_property
     def keys(self) -> tuple[XOnlyKey, ...]:
         """The members' keys, rising."""
         return tuple(seat.key for seat in self.seats)

@@ -68,9 +68,15 @@ class Thing:
 
 @dataclass
 class _Number:
-    """All that is known of one number: words by key and state, and the states they are for."""
+    """All that is known of one number: words by key and state, and the states they are for.
 
+    `members` have a word on it: those of the state before.
+    """
+
+    members: frozenset[XOnlyKey]
     words: dict[tuple[XOnlyKey, bytes], Thing] = field(default_factory=dict)
+    by_key: Counter[XOnlyKey] = field(default_factory=Counter)
+    by_state: Counter[bytes] = field(default_factory=Counter)
     bodies: dict[bytes, Thing] = field(default_factory=dict)
     mark: bytes | None = None
 
@@ -79,8 +85,17 @@ class _Number:
         yield from self.words.values()
         yield from self.bodies.values()
 
-    def said(self, state: bytes) -> int:
-        return sum(said == state for _, said in self.words)
+    def put(self, key: XOnlyKey, state: bytes, thing: Thing) -> None:
+        """Keep a word."""
+        self.words[key, state] = thing
+        self.by_key[key] += 1
+        self.by_state[state] += 1
+
+    def drop(self, key: XOnlyKey, state: bytes) -> None:
+        """Forget a word."""
+        del self.words[key, state]
+        self.by_key[key] -= 1
+        self.by_state[state] -= 1
 
 
 class View:
@@ -94,7 +109,7 @@ class View:
         self.genesis = genesis
         self._states: list[RosterState] = []
         self._digests: list[bytes] = []
-        self._numbers: list[_Number] = [_Number()]
+        self._numbers: list[_Number] = [_Number(frozenset(genesis.keys))]
         self._guilty: dict[XOnlyKey, Equivocation] = {}
 
     # What it knows.
@@ -134,7 +149,7 @@ class View:
         """Raise `Refused` NotMember unless this key has a seat and is not guilty (threat R18)."""
         if key in self._guilty:
             raise Refused("NotMember", "expelled: it signed two states of one number", got=str(key))
-        if key not in self._members(self.open):
+        if key not in self._numbers[-1].members:
             raise Refused("NotMember", "no seat in the roster", got=str(key))
 
     def mark(self, number: int) -> bytes:
@@ -179,11 +194,11 @@ class View:
         known = self._numbers[word.number]
         if (word.key, word.state) in known.words:
             return False
-        if word.key not in self._members(word.number):
+        if word.key not in known.members:
             raise SignatureInvalid(f"statement: {word.key} had no word on number {word.number}")
         word.verify(self.ground)
-        known.words[word.key, word.state] = thing
-        if sum(key == word.key for key, _ in known.words) == 1:
+        known.put(word.key, word.state, thing)
+        if known.by_key[word.key] == 1:
             return True
         self._condemn(word.number, word.key)
         self._forget_idle(word.number)
@@ -196,13 +211,12 @@ class View:
         members: so nobody fills a view by signing on and on, and every view keeps the same ones.
         """
         known = self._numbers[number]
-        count = Counter(key for key, _ in known.words)
-        useful = {said for key, said in known.words if count[key] == 1}
+        useful = {said for key, said in known.words if known.by_key[key] == 1}
         useful.add(self.digest_of(number))
-        for key in [key for key in count if count[key] > 2]:
+        for key in [key for key, count in known.by_key.items() if count > 2]:
             for said in sorted(said for each, said in known.words if each == key)[2:]:
                 if said not in useful:
-                    del known.words[key, said]
+                    known.drop(key, said)
 
     def _condemn(self, number: int, key: XOnlyKey) -> None:
         known = self._numbers[number]
@@ -214,7 +228,7 @@ class View:
 
     def _learn(self, thing: Thing, state: RosterState) -> bool:
         known, digest = self._numbers[state.number], state.digest(self.ground.network)
-        if digest in known.bodies or state.number < self.open or not known.said(digest):
+        if digest in known.bodies or state.number < self.open or not known.by_state[digest]:
             return False
         if state.number == 0:
             if state.roster != self.genesis:
@@ -227,9 +241,9 @@ class View:
     def _advance(self) -> None:
         while True:
             number = self.open
-            known, members = self._numbers[number], self._members(number)
-            quorum = len(members) if number == 0 else self._states[-1].quorum
-            ready = [digest for digest in known.bodies if known.said(digest) >= quorum]
+            known = self._numbers[number]
+            quorum = len(known.members) if number == 0 else self._states[-1].quorum
+            ready = [digest for digest in known.bodies if known.by_state[digest] >= quorum]
             if not ready:
                 return
             chosen = min(ready)
@@ -239,14 +253,4 @@ class View:
             self._digests.append(chosen)
             known.bodies = {chosen: body}
             known.mark = None
-            self._numbers.append(_Number())
-
-    def _members(self, number: int) -> frozenset[XOnlyKey]:
-        """Whose words count for a number: the members of the state before it."""
-        if number == 0:
-            return self._first
-        return frozenset(self._states[number - 1].keys)
-
-    @cached_property
-    def _first(self) -> frozenset[XOnlyKey]:
-        return frozenset(self.genesis.keys)
+            self._numbers.append(_Number(frozenset(body.inside.keys)))
