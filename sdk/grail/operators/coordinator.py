@@ -451,7 +451,7 @@ class Coordinator:
 
         apart = replace(self.operators, report=Report())
         accusers = [o for o, message in messages.items() if message.head.v[operator] > had]
-        await apart.ask("told", frames.newest_frame(operator), heard, accusers)
+        await apart.ask("told", frames.newest_frame(operator, self._scope.roster), heard, accusers)
         if words:
             frame = frames.grant_frame(words[0])
             await apart.ask("told", frame, lambda _operator, _reply: True, (operator,))
