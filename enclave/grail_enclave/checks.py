@@ -28,7 +28,7 @@ from grail.charms import case as spell_case
 from grail.charms import rules as spell_rules
 from grail.charms.classify import PORT
 from grail.charms.consent import signer_consent
-from grail.charms.record import NO_SUCCESSOR
+from grail.charms.record import NO_SUCCESSOR, Reign
 from grail.charms.rule import refuse, rule
 from grail.charms.rules import CheckedTx, QuorumInput
 from grail.errors import GrailError, Refused, SpellIncorrect
@@ -55,6 +55,7 @@ from grail_enclave.policy import (
     RecoveryRule,
     RivalRule,
 )
+from grail_enclave.quorums import deciding_epoch
 from grail_enclave.rule import ALWAYS, Rule, Stage, refused
 
 __all__ = [
@@ -126,24 +127,21 @@ class SpellCorrectRule:
         for spend in checked.quorum_inputs:
             if spend.contract == checked.record.zkbtc and spend.kind == PORT:
                 self._check_nft(case, checked, spend)
-            if checked.tx.inputs[spend.index].witness:
-                raise Refused(
-                    "TxShape",
-                    f"input {spend.index} is the quorum's to sign",
-                    got="a final witness",
-                    expected="none",
-                )
+        deciding_epoch(checked)
         return checked
 
     def _check_nft(self, case: Case, checked: CheckedTx, spend: QuorumInput) -> None:
-        """The one spend of the Grail NFT that these operators agreed on: their own successor.
+        """The spends of the Grail NFT that these operators agreed on: a roster, or a successor.
 
-        A proof shows that the next state is well formed, not that its keys are anybody's: until
-        operators can agree on a roster among themselves, none of them signs a new one. A successor
-        they agree on by running one configuration.
+        A proof shows that the next state is well formed, not that its keys are anybody's. On a
+        roster operators agree one by one, each for his own enclave; a quorum of them makes it. A
+        successor they agree on by running one configuration.
         """
         agreed, known = case.anchors.configuration.successor, case.anchors.record
         reigns = checked.record.reigns
+        if len(reigns) > len(known.reigns):
+            self._check_roster(case, reigns[-1])
+            return
         named = reigns[-1].successor if len(reigns) == len(known.reigns) else NO_SUCCESSOR
         if agreed == NO_SUCCESSOR or named != agreed or known.reigns[-1].successor == agreed:
             raise Refused(
@@ -151,6 +149,24 @@ class SpellCorrectRule:
                 f"input {spend.index} is the Grail NFT, and this was not agreed on",
                 got=f"successor {named.hex()}",
                 expected="no spend" if agreed == NO_SUCCESSOR else f"successor {agreed.hex()}",
+            )
+
+    def _check_roster(self, case: Case, following: Reign) -> None:
+        """A new roster is the very one that the own operator wants, and names no successor yet."""
+        wanted = case.anchors.agreed
+        if following.roster != wanted:
+            raise Refused(
+                "RosterInvalid",
+                f"epoch {following.epoch}: its roster was not agreed on",
+                got=f"{following.roster.quorum} of {len(following.roster.keys)} keys",
+                expected="no roster" if wanted is None else f"the one agreed for {wanted.epoch}",
+            )
+        if following.successor != NO_SUCCESSOR:
+            raise Refused(
+                "RosterInvalid",
+                f"epoch {following.epoch}: a successor is named with the roster",
+                got=f"successor {following.successor.hex()}",
+                expected="a spell of its own for the successor",
             )
 
     def _check_setups(self, case: Case, checked: CheckedTx) -> None:
