@@ -9,14 +9,11 @@ from contextlib import AbstractAsyncContextManager
 
 from grail.errors import GrailError
 from grail.operators.frames import STATUS, Frame, Status
-from grail.operators.transport import Host, HttpTransport, Transport
+from grail.operators.transport import NOBODY, Host, HttpTransport, Transport
 from grail.types import XOnlyKey
 
 STATUS_SECONDS = 5.0
 """For another host to say whose it is."""
-
-NOBODY = Host("http://127.0.0.1:9", "")
-"""In the place of a host that did not answer."""
 
 Connect = Callable[[Sequence[Host]], AbstractAsyncContextManager[Transport]]
 """Makes the transport to some hosts."""
@@ -25,9 +22,21 @@ Connect = Callable[[Sequence[Host]], AbstractAsyncContextManager[Transport]]
 class Peers:
     """All operators' hosts, in any order; this one may be among them."""
 
-    def __init__(self, hosts: Sequence[Host], connect: Connect = HttpTransport) -> None:
+    def __init__(
+        self,
+        hosts: Sequence[Host],
+        connect: Connect = HttpTransport,
+        renewed: Callable[[], Sequence[Host]] | None = None,
+    ) -> None:
+        """`renewed` tells the hosts of now: operators come and go while this one runs."""
         self.hosts = tuple(hosts)
         self._connect = connect
+        self._renewed = renewed
+
+    def _renew(self) -> None:
+        if self._renewed is not None:
+            with contextlib.suppress(GrailError):  # a file being written is read the next time
+                self.hosts = tuple(self._renewed())
 
     @contextlib.asynccontextmanager
     async def ranked(self, keys: Sequence[XOnlyKey]) -> AsyncIterator[Transport]:
@@ -35,6 +44,7 @@ class Peers:
 
         Each host says its enclave's key; a false one can neither vote nor sign.
         """
+        self._renew()
         found: dict[XOnlyKey, Host] = {}
         async with self._connect(self.hosts) as transport:
 

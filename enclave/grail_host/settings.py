@@ -37,8 +37,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `configuration` is the path of the enclave's own configuration. `peers` are all operators' hosts
     in any order, this one may be among them. `journal` is the host's own folder, for what it has to
-    finish after it was killed; without one it forgets. `requests` and `megabytes` are what one
-    requester may send in a minute; `finish_after` is in seconds.
+    finish after it was killed; without one it forgets. `bundles` are paths of apps' bundles, of
+    zkBTC's at least for an operator who joins: its enclave knows them by their hash. `requests` and
+    `megabytes` are what one requester may send in a minute; `finish_after` is in seconds.
     """
 
     socket: str
@@ -51,6 +52,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     megabytes: int = 2_000
     finish_after: float = 5.0
     journal: str = ""
+    bundles: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"Settings(port={self.port}, socket={self.socket!r}, token=<secret>)"
