@@ -10,7 +10,7 @@ import asyncio
 import json
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -169,15 +169,18 @@ class Started:
         async with HttpTransport(hosts, timeout=READY_SECONDS) as transport:
             deadline = time.monotonic() + READY_SECONDS
             started = 1 if bytecode.missing() else len(hosts)
-            self._start_operators(node, hosts, range(started))
+            self.start_operators(node, hosts, range(started))
             for index in range(len(hosts)):
-                found.append(await self._wait_for(transport, index, deadline))
+                found.append(await self.wait_for(transport, index, deadline))
                 self.progress(f"{len(found)} of {len(hosts)} operators")
                 if len(found) == started < len(hosts):  # the first one: now the others
-                    self._start_operators(node, hosts, range(started, len(hosts)))
+                    self.start_operators(node, hosts, range(started, len(hosts)))
         return found
 
-    def _start_operators(self, node: Node, hosts: list[Host], which: range) -> None:
+    def start_operators(
+        self, node: Node, hosts: list[Host], which: range, bundles: Sequence[Path] = ()
+    ) -> None:
+        """Start these of the operators; `bundles` are for those that join a network."""
         peers = [{"url": host.url, "token": host.token} for host in hosts]
         configuration = str(self.folder.configuration)
         for index in which:
@@ -191,6 +194,7 @@ class Started:
                 "configuration": configuration,
                 "peers": peers,
                 "journal": str(self.folder.journal(name)),
+                "bundles": [str(path) for path in bundles],
             }
             write_private(host, json.dumps(body, indent=1).encode())
             enclave = python("grail_enclave", "--socket", str(socket), "--config", configuration)
@@ -198,7 +202,8 @@ class Started:
                 name, {"enclave": enclave, "host": python("grail_host", "--config", str(host))}
             )
 
-    async def _wait_for(self, transport: Transport, index: int, deadline: float) -> Status:
+    async def wait_for(self, transport: Transport, index: int, deadline: float) -> Status:
+        """What an operator's enclave says once it answers. Raises `Unavailable`."""
         name = operator_name(index)
         last = "no answer yet"
         while time.monotonic() < deadline:
