@@ -93,6 +93,9 @@ def _at_signing(known: spell_rules.Rule) -> tuple[spell_rules.Rule, ...]:
     return (signer_consent,) if known.name == signer_consent.name else (known,)
 
 
+IN_TIME = frozenset({"RetiredRoster", "MoveNotEqual"})
+"""Rules of a spell that hold later than they hold for what is new: rule E5's grace."""
+
 SPELL_RULES = tuple(each for known in spell_rules.RULES for each in _at_signing(known))
 
 
@@ -108,19 +111,13 @@ class SpellCorrectRule:
 
     def check(self, case: Case) -> CheckedTx:
         """The transaction with its facts, its charms, and which inputs the quorum signs."""
+        case.late = False
         try:
-            checked = spell_rules.correct(
-                case.got(Shaped).tx,
-                case.got(Charmed).prevouts,
-                case.got(Spent).bundles,
-                case.anchors.record,
-                case.anchors.next_height,
-                case.anchors.configuration.network,
-                rules=self.rules,
-                spell=case.got(Spelled).spell,
-            )
+            checked = self._correct(case)
         except SpellIncorrect as exc:
-            raise refused(exc) from exc
+            if exc.rule not in IN_TIME or not case.forced:
+                raise refused(exc) from exc
+            checked = self._late(case)
         if not checked.quorum_inputs:
             raise Refused("UnknownGuard", "no input is the quorum's to sign", got="0 inputs")
         self._check_setups(case, checked)
@@ -128,6 +125,31 @@ class SpellCorrectRule:
             if spend.contract == checked.record.zkbtc and spend.kind == PORT:
                 self._check_nft(case, checked, spend)
         deciding_epoch(checked)
+        return checked
+
+    def _correct(self, case: Case, *, confirmed: bool = False) -> CheckedTx:
+        return spell_rules.correct(
+            case.got(Shaped).tx,
+            case.got(Charmed).prevouts,
+            case.got(Spent).bundles,
+            case.anchors.record,
+            case.anchors.next_height,
+            case.anchors.configuration.network,
+            confirmed=confirmed,
+            rules=self.rules,
+            spell=case.got(Spelled).spell,
+        )
+
+    def _late(self, case: Case) -> CheckedTx:
+        """What was admitted while a roster ruled may still be finished within its grace.
+
+        Else a roster change would leave outpoints decided for what nobody can sign any more.
+        """
+        try:
+            checked = self._correct(case, confirmed=True)
+        except SpellIncorrect as exc:
+            raise refused(exc) from exc
+        case.late = True
         return checked
 
     def _check_nft(self, case: Case, checked: CheckedTx, spend: QuorumInput) -> None:
@@ -240,6 +262,7 @@ def conclude(
 
 
 def _run(case: Case, stage: Stage, rules: Sequence[Rule], trace: Trace | None) -> None:
+    case.forced = stage is not Stage.ADMIT
     for each in rules:
         if stage not in each.stages or case.has(each.name):
             continue
@@ -247,7 +270,7 @@ def _run(case: Case, stage: Stage, rules: Sequence[Rule], trace: Trace | None) -
         verdict = "passed"
         try:
             case.establish(each.check(case))
-            if each.step < VOTING_STEP and each.step != VIEW_STEP:
+            if each.step < VOTING_STEP and each.step != VIEW_STEP and not case.late:
                 case.passed(each.name)
         except GrailError as exc:
             verdict = exc.rule if isinstance(exc, Refused) else type(exc).__name__

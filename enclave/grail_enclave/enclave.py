@@ -38,7 +38,16 @@ from grail_enclave.anchors import Anchors
 from grail_enclave.audit import Audit
 from grail_enclave.caches import Bounded, BundleCache, VerdictCache
 from grail_enclave.case import Case
-from grail_enclave.checks import RULES, Rule, Stage, Trace, admit, conclude, rule_names
+from grail_enclave.checks import (
+    IN_TIME,
+    RULES,
+    Rule,
+    Stage,
+    Trace,
+    admit,
+    conclude,
+    rule_names,
+)
 from grail_enclave.established import Fee
 from grail_enclave.instances import answer_hello, instance_of
 from grail_enclave.membership import Deployed, Membership
@@ -48,6 +57,10 @@ from grail_enclave.spends import evident_spends, shown_spend
 
 MAX_CASES = 32_000_000
 """Bytes of requests kept with what was established of them, so that signing repeats no check."""
+
+
+TIMELY = IN_TIME | {"HeightStale", "RecoveryNear"}
+"""Refusals of a request that was in time once."""
 
 
 class _InTheWay(Exception):
@@ -306,12 +319,12 @@ class Enclave:
 
     def _open(self, body: object) -> bytes:
         number, raw = frames.read_open(body)
-        asked = self._admitted(raw, Stage.ADMIT)
+        asked = self._admitted_or_begun(raw)
         return self._voiced(asked, asked.acceptor.open(number, asked.proposal, self._best()))
 
     def _promise(self, body: object) -> bytes:
         opened, raw, shown = frames.read_promise(body)
-        asked = self._admitted(raw, Stage.ADMIT)
+        asked = self._admitted_or_begun(raw, shown)
         answer = asked.acceptor.promise(opened, asked.proposal, self._best(), shown)
         return self._voiced(asked, answer)
 
@@ -433,6 +446,22 @@ class Enclave:
         shown = evident_spends(self.network_id, case, concerned)
         acceptor.check_alive(proposal, shown)
         return _Asked(case, stage, proposal, acceptor, shown, epoch)
+
+    def _admitted_or_begun(self, raw: bytes, shown: Sequence[Promise] = ()) -> _Asked:
+        """The request, admitted now, or by those whose votes and promises it was begun with.
+
+        What depends on time was asked at the first vote: where that stands in the way of others, it
+        has to be brought to an end.
+        """
+        try:
+            return self._admitted(raw, Stage.ADMIT)
+        except Refused as exc:
+            if exc.rule not in TIMELY:
+                raise
+            asked = self._admitted(raw, Stage.FORCED)
+            if not asked.acceptor.began(asked.proposal, shown):
+                raise
+            return asked
 
     def _case(self, raw: bytes) -> Case:
         """The request under examination; what was established under the same tip still stands."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from grail.connection.connection import Connection, connect
+from grail.connection.connection import connect
 from grail.connection.rosters import books
 from grail_devnet.devnet import Devnet
 
