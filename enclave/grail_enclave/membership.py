@@ -164,10 +164,8 @@ class Membership:
 
         That changes nothing: the chain alone says who rules. Raises `Refused`.
         """
-        before = self._check_next(roster)
-        if self._key.public not in roster.keys:
-            raise Refused("NotMember", "own key is not in the roster", got=str(self._key.public))
-        policy = self._configuration
+        before, policy = self._check_next(roster), self._configuration
+        self._vouches(roster)
         return self._key.sign(next_roster_digest(policy.network.id, policy.digest, before, roster))
 
     def agree(self, following: NextRoster) -> None:
@@ -227,6 +225,10 @@ class Membership:
                 expected=f"{policy.quorum} of {policy.operators}",
             )
         self._check_internal_key(roster)
+        self._vouches(roster)
+
+    def _vouches(self, roster: Roster) -> None:
+        """An enclave vouches for no roster that it is not in."""
         if self._key.public not in roster.keys:
             raise Refused("NotMember", "own key is not in the roster", got=str(self._key.public))
 
