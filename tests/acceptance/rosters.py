@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from acceptance.main_job import own_state
 from roster_story import whole
 
+from acceptance.main_job import own_state
 from grail_devnet.devnet import Devnet
 
 

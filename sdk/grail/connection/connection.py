@@ -26,6 +26,7 @@ from grail.connection.charms_view import CharmsView
 from grail.connection.fate import LOST, Fate
 from grail.connection.labels import Labels
 from grail.connection.receipt import Receipt, Receipts, txid_of
+from grail.connection.rosters import Books, books
 from grail.connection.session import Session
 from grail.connection.views import (
     Balances,
@@ -77,6 +78,7 @@ class Wallet(Face[AsyncWallet]):
     peg_in = blocking(AsyncWallet.peg_in)
     peg_out = blocking(AsyncWallet.peg_out)
     recover = blocking(AsyncWallet.recover)
+    move = blocking(AsyncWallet.move)
     transfer = blocking(AsyncWallet.transfer)
     issue = blocking(AsyncWallet.issue)
     create_pool = blocking(AsyncWallet.create_pool)
@@ -197,6 +199,10 @@ class Connection:
     def balances(self, *wallets: Wallet) -> Balances:
         """What some wallets hold, all of this machine's when none is named."""
         return Balances(wallet.balance() for wallet in wallets or self.wallets())
+
+    def books(self) -> Books:
+        """Units of zkBTC against the vault's sats, and what lies at which roster's addresses."""
+        return self.portal.call(books, self.session)
 
     def fate(self, receipt: Receipt | Txid | str) -> Fate:
         """What became of a transaction: in a block, waiting, dropped and sent again, or lost.
