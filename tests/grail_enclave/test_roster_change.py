@@ -297,7 +297,7 @@ def test_G8_vault_coins_move_as_they_are(after: Rosters) -> None:
     after.signed_in_turn(prove(out), ALICE)
 
 
-def test_S11_inputs_of_two_epochs_are_signed_by_their_own_quorums_in_turn(after: Rosters) -> None:
+def test_S16_inputs_of_two_epochs_are_signed_by_their_own_quorums_in_turn(after: Rosters) -> None:
     """The older one first. To the younger one its inputs are another's, with their witness."""
     (old, held), (other, _) = after.coins  # type: ignore[attr-defined]
     moved = after.signed_in_turn(after.move(0, other), ALICE)

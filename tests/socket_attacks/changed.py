@@ -151,7 +151,7 @@ def tokens_that_are_lost_on_the_way(scene: Scene) -> Target:
 
 @attack(
     "TxShape",
-    "S11",
+    "S16",
     "S17",
     gains="Mallory: the new roster decides for what the old one never signs, and nobody gets on",
     out=patched(quorums, "_check_signed", answering()),
