@@ -260,6 +260,11 @@ class Devnet:
         their old addresses, until `retire` ends them. Raises `InvalidInput`, `Unavailable`,
         `QuorumNotReached`.
         """
+        if self.file.manager[0] != os.getpid():
+            raise Unavailable(
+                "operators are started by the program that runs this network alone",
+                hint="there: net.change_roster(...)",
+            )
         return self._portal.call(self._change_roster, remove, add, quorum)
 
     async def _change_roster(

@@ -51,9 +51,9 @@ DEFENCES: tuple[Defence, ...] = (
     Defence(
         "R12",
         MEMBERSHIP,
-        "        if tx.inputs[0].outpoint != outpoint:\n",
-        "        if False:\n",
-        (f"{CHANGE}::test_R12_a_newcomer_takes_the_record_from_the_chain_alone",),
+        "        elif steps[-1].port not in [txin.outpoint for txin in tx.inputs]:\n",
+        "        elif False:\n",
+        (f"{CHANGE}::test_R12_several_epochs_are_caught_up_with",),
     ),
     Defence(
         "R13",
@@ -125,9 +125,11 @@ DEFENCES: tuple[Defence, ...] = (
     ),
     Defence(
         "S31",
-        "enclave/grail_enclave/quorums.py",
-        "    epoch = min(open_)\n",
-        "    epoch = len(checked.record.reigns) - 1\n",
+        "sdk/grail/draft/draft.py",
+        "        for reign in self.context.record.reigns:\n"
+        "            output = addresses.escrow(reign.roster, eid, row.n, row.user_key)\n",
+        "        for reign in self.context.record.reigns[-1:]:\n"
+        "            output = addresses.escrow(reign.roster, eid, row.n, row.user_key)\n",
         (SERVED,),
     ),
     Defence(

@@ -146,7 +146,7 @@ def test_R12_a_reorganisation_takes_the_roster_back(after: Rosters) -> None:
     assert newcomer(after).anchors().record == after.record
 
 
-def test_several_epochs_are_caught_up_with(after: Rosters) -> None:
+def test_R12_several_epochs_are_caught_up_with(after: Rosters) -> None:
     """Three rosters in a row; one who comes late, or slept, takes all spells one by one."""
     sleeper = after.lives.pop(KEYS[0].public)
     after.change(after.replaced(2))

@@ -19,6 +19,7 @@ from grail.apps.compiler import CompiledApp, compile_app
 from grail.apps.pool import Pool
 from grail.apps.token import Token
 from grail.apps.zkbtc import ZkBtc
+from grail.bitcoin.addresses import Roster
 from grail.bitcoin.node import ALREADY_CONFIRMED, Node
 from grail.bitcoin.psbt import Psbt
 from grail.bitcoin.spv import Inclusion
@@ -58,6 +59,9 @@ from grail.wallet.ledger import Ledger
 
 FEE_RATE = 2
 """sat/vB: above what every node relays, where nobody else bids."""
+
+DUST_ROOM = 1_000
+"""Sats that a vault has to hold above what it pays out, so that its change is no dust."""
 
 BEHIND = frozenset({"NotConfirmed", "DepositDepth", "ViewStale"})
 """What an operator answers that has not heard of the newest block; here the depth is right."""
@@ -251,12 +255,21 @@ class Session:
         return Purse(coins, script, self.rate, waiting)
 
     def vault(self) -> list[Coin]:
-        """The vault's coins: plain outputs at zkBTC's guarded addresses."""
-        found: list[Coin] = []
-        for roster in self.ledger.record.rosters:
-            script = self.context().guard(self.zkbtc, roster).script_pubkey
-            found += [coin for coin in self.usable(script) if not coin.charms]
-        return found
+        """The vault's coins: plain outputs at zkBTC's guarded addresses, of all rosters."""
+        return [coin for roster in self.ledger.record.rosters for coin in self.vault_of(roster)]
+
+    def vault_of(self, roster: Roster) -> list[Coin]:
+        """The vault's coins at the address of one roster."""
+        script = self.context().guard(self.zkbtc, roster).script_pubkey
+        return [coin for coin in self.usable(script) if not coin.charms]
+
+    def vault_for(self, sats: int) -> list[Coin]:
+        """The ruling roster's part of the vault where that is enough, else all of it.
+
+        So nobody waits for a quorum of those who left while others can sign.
+        """
+        own = self.vault_of(self.context().roster)
+        return own if sum(coin.sats for coin in own) >= sats + DUST_ROOM else self.vault()
 
     def scope(self) -> Scope:
         """Who decides for the roster that rules now. Raises `Incorrect`, `InvalidInput`."""
@@ -317,7 +330,7 @@ class Session:
         take it.
         """
         if any(len(spend.witness) > 1 for spend in assembled.spends):
-            self._check_chain(assembled.tx)
+            self._check_chain(assembled)
         step("prove")
         proven = await anyio.to_thread.run_sync(assembled.prove)
         checked = proven.check() if proven.spell is not None else None
@@ -361,9 +374,16 @@ class Session:
             return job, receipt
         return None
 
-    def _check_chain(self, tx: Tx) -> None:
-        """Raise `ChainFull` when operators would find too many unconfirmed ancestors."""
-        found = self.ledger.unconfirmed_ancestors(tx)
+    def _check_chain(self, assembled: Assembled) -> None:
+        """Raise `ChainFull` when operators would take no unconfirmed ancestor, or not so many."""
+        for spend in assembled.spends:
+            coin = spend.coin
+            if coin.height is None and not coin.signed_by_quorum and len(spend.witness) > 1:
+                raise ChainFull(
+                    f"{coin.outpoint} is in no block, and no quorum signed it that rules now",
+                    hint="wait for a block, or give `patience`: a roster before this one signed it",
+                )
+        found = self.ledger.unconfirmed_ancestors(assembled.tx)
         most = self.configuration.max_unconfirmed
         if len(found) > most:
             raise ChainFull(

@@ -318,7 +318,7 @@ class AsyncWallet:
         built = draft_peg_out(
             session.context(),
             session.apps.zkbtc,
-            session.vault(),
+            session.vault_for(units),
             purse,
             burn=units,
             pay_to=pay_to,
