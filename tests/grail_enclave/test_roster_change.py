@@ -11,6 +11,7 @@ from enclave_world import (
     QUORUM,
     RATE,
     ROSTER,
+    World,
     ask,
     open_round,
     promise,
@@ -28,6 +29,7 @@ from grail.bridge.peg_out import draft_peg_out
 from grail.bridge.roster import Guarded, draft_move
 from grail.draft.draft import Purse
 from grail.operators import frames
+from grail.operators.evidence import HistoryPart, TxEvidence
 from grail.operators.frames import Status
 from grail.operators.roster import NextRoster, next_roster_fields, roster_fields
 from grail_enclave.enclave import Enclave
@@ -391,6 +393,34 @@ def test_R14_a_split_vote_over_the_change_is_brought_to_an_end(world: Rosters) -
     votes = [ask(enclave, frame.kind, frame.body) for enclave in enclaves[:QUORUM]]
     signed = [sign(enclave, renewed, votes) for enclave in enclaves[:QUORUM]]
     world.after(renewed, 0, signed)
+
+
+def test_R12_a_full_check_waits_for_the_roster_spell(after: Rosters) -> None:
+    """A deposit that the old quorum served, shown before the spell: neither correct nor an alarm.
+
+    Once the spell is there it is correct. One that is missing for long is none.
+    """
+    deposit, coin = after.open  # type: ignore[attr-defined]
+    tx = after.signed_in_turn(prove(draft_peg_in(after.context, after.app, deposit, coin, RATE)))
+    after.confirm(tx)
+    paid = TxEvidence(after.transactions[coin.outpoint.txid].serialize())
+    items = (paid, TxEvidence(tx.serialize(), after.chain.prove(tx.txid)))
+    part = HistoryPart((after.app.bundle.serialize(),), items).to_value()
+    # An enclave of the first roster whose host has not brought the spell.
+    for spoken, blocks, alarm in ((False, 0, None), (True, 0, None), (False, 40, tx.txid)):
+        world = after.later()
+        world.chain.mine_many(blocks)
+        (enclave,) = World.enclaves(world, 1)
+        if spoken:
+            world.lives = {KEYS[0].public: enclave}
+            world._fed = {KEYS[0].public: world.chain.height}
+            world.tell(1)[0].unwrap()
+        reply = ask(enclave, frames.HISTORY, part)
+        assert status(enclave).alarm == alarm
+        if blocks == 0 and not spoken:
+            assert rule(reply) == "HistoryInvalid"
+        else:
+            assert reply.unwrap()[1] == (None if alarm is None else bytes(alarm))
 
 
 def test_S27_old_keys_mint_nothing_after_the_grace(after: Rosters) -> None:
