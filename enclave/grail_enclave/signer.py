@@ -18,7 +18,7 @@ from grail.operators.frames import Signatures
 from grail.operators.messages import Family
 from grail.types import Txid, TxOut
 from grail_enclave.caches import Bounded
-from grail_enclave.quorums import own_inputs
+from grail_enclave.quorums import own_inputs, own_outpoints
 
 MAX_ANSWERS = 16_000_000
 """Bytes of signatures kept, so that the same request gets the same answer: some 60,000 inputs."""
@@ -58,6 +58,8 @@ class Signer:
             raise Refused("NotDecided", "the decision is for another transaction")
         if proposal.txid != checked.tx.txid:
             raise Refused("NotDecided", "the proposal is of another transaction")
+        if decision.outpoints != own_outpoints(checked, epoch):
+            raise Refused("NotDecided", "the decision is over another roster's outpoints")
         name = (checked.tx.txid, epoch)
         answered = self._answers.get(name)
         if answered is not None:
