@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 
 import pytest
@@ -24,14 +27,20 @@ from roster_world import Rosters, fresh_key
 
 from grail.bitcoin.addresses import Roster
 from grail.bitcoin.psbt import Psbt
+from grail.bitcoin.tx import verify_input
 from grail.bridge.peg_in import draft_peg_in
 from grail.bridge.peg_out import draft_peg_out
 from grail.bridge.roster import Guarded, draft_move
+from grail.draft.assembled import Assembled
 from grail.draft.draft import Purse
 from grail.operators import frames
+from grail.operators.client import Collected, collect_all
 from grail.operators.evidence import HistoryPart, TxEvidence
 from grail.operators.frames import Status
+from grail.operators.messages import Scope
 from grail.operators.roster import NextRoster, next_roster_fields, roster_fields
+from grail.operators.transport import MemoryTransport, Transport
+from grail.types import TxOut
 from grail_enclave.enclave import Enclave
 
 NEWCOMER, STRANGER = fresh_key(1), fresh_key(99)
@@ -299,15 +308,15 @@ def test_G8_vault_coins_move_as_they_are(after: Rosters) -> None:
     after.signed_in_turn(prove(out), ALICE)
 
 
-def test_S16_inputs_of_two_epochs_are_signed_by_their_own_quorums_in_turn(after: Rosters) -> None:
-    """The older one first. To the younger one its inputs are another's, with their witness."""
+def of_two_epochs(after: Rosters) -> Assembled:
+    """A peg-out that takes one vault coin of epoch 0 and one of epoch 1."""
     (old, held), (other, _) = after.coins  # type: ignore[attr-defined]
     moved = after.signed_in_turn(after.move(0, other), ALICE)
     after.confirm(moved)
     new = after.coin(moved, 0)
     burn = old.sats + new.sats - 150_000
     mine = [held, after.coins[1][1]]  # type: ignore[attr-defined]
-    built = prove(
+    return prove(
         draft_peg_out(
             after.context,
             after.app,
@@ -317,6 +326,11 @@ def test_S16_inputs_of_two_epochs_are_signed_by_their_own_quorums_in_turn(after:
             pay_to=ALICE.script,
         )
     )
+
+
+def test_S16_inputs_of_two_epochs_are_signed_by_their_own_quorums_in_turn(after: Rosters) -> None:
+    """The older one first. To the younger one its inputs are another's, with their witness."""
+    built = of_two_epochs(after)
     assert {s.epoch for s in built.check().quorum_inputs} == {0, 1}
     request = after.request(built, ALICE)
     old_quorum, new_quorum = after.of(0, QUORUM), after.of(1)
@@ -329,10 +343,10 @@ def test_S16_inputs_of_two_epochs_are_signed_by_their_own_quorums_in_turn(after:
     # The leaver has no part in what is left.
     assert rule(vote(left(after), then)) == "NotMember"
     # A signature less, or another's, is no older quorum's word: the younger one holds nothing for it.
+    (at,) = (s.index for s in built.check().quorum_inputs if s.epoch == 0)
     given = Psbt.parse(then.psbt)
-    spoiled = given.with_input(
-        0, final_script_witness=(b"\1" * 64, *given.inputs[0].final_script_witness[1:])
-    )
+    witness = given.inputs[at].final_script_witness or ()
+    spoiled = given.with_input(at, final_script_witness=(b"\1" * 64, *witness[1:]))
     for enclave in new_quorum[:2]:
         wrong = replace(then, psbt=spoiled.serialize())
         assert rule(vote(enclave, wrong)) == "TxShape"
@@ -340,6 +354,35 @@ def test_S16_inputs_of_two_epochs_are_signed_by_their_own_quorums_in_turn(after:
     done, tx = after.after(then, 1, [sign(e, then, votes) for e in new_quorum[:QUORUM]])
     assert done is not None
     after.confirm(tx)
+
+
+def test_S16_whoever_collects_asks_one_roster_after_the_other(after: Rosters) -> None:
+    """From one request to a transaction that is whole."""
+    built = of_two_epochs(after)
+    request = after.request(built, ALICE)
+    scopes = [after.scope(0), after.scope(1)]
+
+    @contextlib.asynccontextmanager
+    async def connect(scope: Scope) -> AsyncIterator[Transport]:
+        def peer(enclave: Enclave) -> Callable[[bytes], Awaitable[bytes]]:
+            async def answer(raw: bytes) -> bytes:
+                return enclave.answer(raw)
+
+            return answer
+
+        yield MemoryTransport([peer(each) for each in after.of(scopes.index(scope))])
+
+    async def collected() -> Collected:
+        return await collect_all(request.serialize(), after.network, scopes, connect)
+
+    found = asyncio.run(collected())
+    assert found.scope == scopes[1]
+    outputs = [TxOut(p.sats, p.script) for p in built.prevouts]
+    for index in range(len(found.tx.inputs)):
+        verify_input(found.tx, outputs, index)
+    assert found.tx.txid == built.tx.txid
+    # Asked again, the same: what was signed is signed, whichever roster is asked first.
+    assert asyncio.run(collected()).tx.txid == found.tx.txid
 
 
 def test_R14_what_was_decided_before_the_change_is_signed_after_it(world: Rosters) -> None:
