@@ -23,7 +23,7 @@ from enclave_world import (
     sign,
     vote,
 )
-from roster_world import Rosters, fresh_key
+from reigns_world import Rosters, fresh_key
 
 from grail.bitcoin.addresses import Roster
 from grail.bitcoin.psbt import Psbt

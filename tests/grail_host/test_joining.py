@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 from enclave_world import KEYS, ask
-from roster_world import Rosters, fresh_key
+from reigns_world import Rosters, fresh_key
 
 from grail.operators import frames
 from grail.operators.frames import Frame, Reply, Status

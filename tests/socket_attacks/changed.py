@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 
 from enclave_world import ALICE, KEYS, MALLORY, ROSTER, N, World, ask, prove
-from roster_world import Rosters, fresh_key
+from reigns_world import Rosters, fresh_key
 
 from grail.bitcoin.addresses import QUORUM as QUORUM_LEAF
 from grail.bitcoin.addresses import guard
