@@ -15,7 +15,15 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / folder) for folder in ("sdk", "enclave", "devnet", "tests")]
 
-from acceptance import attested, hostile_bytes, main_job, outside_truth, site, trusted_heart
+from acceptance import (
+    attested,
+    hostile_bytes,
+    main_job,
+    outside_truth,
+    rosters,
+    site,
+    trusted_heart,
+)
 
 PROMISES = {
     **main_job.PROMISES,
@@ -24,6 +32,7 @@ PROMISES = {
     **hostile_bytes.PROMISES,
     **site.PROMISES,
     **attested.PROMISES,
+    **rosters.PROMISES,
 }
 
 

@@ -34,6 +34,7 @@ from grail.operators.evidence import DeployRecord, Known, SigningRequest, TxEvid
 from grail.operators.frames import Frame, Reply, Signatures, Status
 from grail.operators.messages import Open, Promise, Vote
 from grail.operators.roster import FirstRoster, roster_fields
+from grail.operators.rounds import Acceptor
 from grail.types import OutPoint, Txid, TxOut
 from grail.wallet.account import Account
 from grail.wallet.coins import Coin
@@ -311,6 +312,22 @@ def ask(enclave: Enclave, kind: str, body: Any = None) -> Reply:
     return reply
 
 
+def acting(enclave: Enclave) -> Acceptor:
+    """The voting state of the newest roster that the enclave is a member of."""
+    return list(enclave._acceptors.values())[-1]
+
+
+def roster_id(enclave: Enclave) -> bytes:
+    """The id of the newest roster on its record; made up where there is none."""
+    nft = Status.from_fields(enclave.reply(Frame("status").serialize()).body).roster
+    return bytes(36) if nft is None else nft.serialize()
+
+
+def hello_body(enclave: Enclave, epoch: int) -> list[Any]:
+    """The body of a hello frame: the epoch asked for, as a member of the newest roster."""
+    return [epoch, roster_id(enclave)]
+
+
 def vote(enclave: Enclave, request: SigningRequest) -> Reply:
     """Ask for a vote at the fast ballot."""
     return ask(enclave, frames.VOTE, request.serialize())
@@ -370,11 +387,14 @@ __all__ = [
     "N",
     "World",
     "account",
+    "acting",
     "ask",
     "ballot",
+    "hello_body",
     "open_round",
     "promise",
     "prove",
+    "roster_id",
     "rule",
     "sign",
     "vote",

@@ -15,7 +15,7 @@ import secrets
 import signal
 import time
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -41,6 +41,7 @@ from grail_devnet.impostor import CHANGED, TurnedAway, attempt
 from grail_devnet.launcher import policy
 from grail_devnet.processes import KILL_SECONDS, Process, ProcessBackend
 from grail_devnet.restart import Salvage, ask_manager, restart, serve_requests
+from grail_devnet.roster_change import RosterChange, RosterChanged
 from grail_devnet.startup import Plan, Progress, Started, zkbtc
 from grail_devnet.state import Claim, StateFolder
 from grail_devnet.status import Status
@@ -294,6 +295,46 @@ class Devnet:
         await faucet.mine(self.configuration.network.k)
         await genesis.record_deploy(node, sockets, self.configuration, app, deployed.tx)
         return deployed
+
+    def change_roster(
+        self, *, remove: Collection[str] = (), add: int = 0, quorum: int | None = None
+    ) -> RosterChanged:
+        """Have another roster follow: `add` fresh operators come, the named ones are in it no more.
+
+        The old quorum signs the spell; when the next roster rules, everything that is guarded moves
+        to its addresses, at the faucet's expense. Those that left run on, and serve deposits to
+        their old addresses, until `retire` ends them. Raises `InvalidInput`, `Unavailable`,
+        `QuorumNotReached`.
+        """
+        if self.file.manager[0] != os.getpid():
+            raise Unavailable(
+                "operators are started by the program that runs this network alone",
+                hint="there: net.change_roster(...)",
+            )
+        return self._portal.call(self._change_roster, remove, add, quorum)
+
+    async def _change_roster(
+        self, remove: Collection[str], add: int, quorum: int | None
+    ) -> RosterChanged:
+        bundle = self.folder.path / "zkbtc.bundle"
+        write_private(bundle, zkbtc().bundle.serialize())
+        change = self._roster_change()
+        try:
+            return await change.run(remove, add, quorum, bundle)
+        finally:
+            self.file = change.file
+
+    def _roster_change(self, progress: Progress = lambda _: None) -> RosterChange:
+        node, policy = self.node.inner, self.configuration
+        return RosterChange(self.file, self.folder, self.backend, node, policy, progress)
+
+    def retire(self, *names: str) -> None:
+        """End operators that are in the newest roster no more, and forget where they were.
+
+        Raises `InvalidInput` for a stranger.
+        """
+        self.backend.stop(names)
+        self.file = self._roster_change().without(names)
 
     def down(self) -> None:
         """End the network: no process and no state stay. Raises `Unavailable` naming what would.

@@ -64,16 +64,20 @@ async def agree_on_state(
     )
     count = len(seats)
     await ask_all(transport, count, Frame(ROSTER_SAY, state.serialize()))
-    await _until(transport, count, lambda shown: _all_alive(shown, count), "heard by all others")
+    await until_shown(
+        transport, count, lambda shown: all_alive(shown, count), "heard by all others"
+    )
 
 
-def _all_alive(shown: RosterShown, count: int) -> bool:
+def all_alive(shown: RosterShown, count: int) -> bool:
+    """Whether so many members are known to have lived at least once."""
     return sum(sight.alive is not None for sight in shown.sights) == count
 
 
-async def _until(
+async def until_shown(
     transport: Transport, operators: int, done: Callable[[RosterShown], bool], what: str
 ) -> None:
+    """Wait until every operator's view of the roster is so. Raises `Unavailable`."""
     deadline = anyio.current_time() + AGREE_SECONDS
     while True:
         answers = await ask_all(transport, operators, Frame(ROSTER_VIEW))
@@ -125,7 +129,9 @@ async def agree_on_roster(
     Raises `Unavailable`.
     """
     if configuration.attesting is not None:
-        await _until(transport, len(keys), lambda shown: shown.links >= len(keys) - 1, "linked")
+        await until_shown(
+            transport, len(keys), lambda shown: shown.links >= len(keys) - 1, "linked"
+        )
     roster = Roster(0, tuple(sorted(keys)), configuration.quorum, NUMS)
     signatures = await ask_all(
         transport, len(keys), Frame(FIRST_ROSTER_SIGN, roster_fields(roster))

@@ -22,7 +22,7 @@ from grail.folders import private_folder, write_private
 from grail.operators.attesting import Attesting
 from grail_devnet import sandbox
 from grail_devnet.image import launch
-from grail_devnet.image.measure import Image
+from grail_devnet.image.measure import Image, measure
 from grail_devnet.nsm.authority import Authority
 from grail_devnet.nsm.module import EmulatedModule, now
 from grail_devnet.processes import Command, python
@@ -57,6 +57,14 @@ class Launcher:
         authority.save(folder.path)
         write_private(folder.sandbox, json.dumps({"missing": found.missing}).encode())
         return cls(folder, launch.made(folder.image), found, authority)
+
+    @classmethod
+    def resume(cls, folder: StateFolder) -> Self:
+        """The launcher of a network that runs: its image as it lies there, and its own root.
+
+        Raises `InvalidInput` where these are damaged.
+        """
+        return cls(folder, measure(folder.image), sandbox.find(), Authority.load(folder.path))
 
     def attesting(self) -> Attesting:
         """What the configuration says of whom to believe: this devnet's root, and this image."""

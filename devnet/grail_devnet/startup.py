@@ -11,7 +11,7 @@ import contextlib
 import json
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -195,30 +195,38 @@ class Started:
             deadline = time.monotonic() + READY_SECONDS
             self.backend.start(NSM, {NSM: launcher.modules(self.names)})
             started = 1 if bytecode.missing() else len(hosts)
-            await self._start_operators(node, hosts, range(started), launcher)
+            await self.start_operators(node, hosts, range(started), launcher)
             for index in range(len(hosts)):
-                found.append(await self._wait_for(transport, index, deadline))
+                found.append(await self.wait_for(transport, index, deadline))
                 self.progress(f"{len(found)} of {len(hosts)} operators")
                 if len(found) == started < len(hosts):  # the first one: now the others
                     rest = range(started, len(hosts))
-                    await self._start_operators(node, hosts, rest, launcher)
+                    await self.start_operators(node, hosts, rest, launcher)
         self.backend.processes()  # by now bubblewrap has told which process is an enclave's
         return found
 
-    async def _wait_for_modules(self) -> None:
-        """Return when every operator's module listens. Raises `Unavailable`."""
+    async def _wait_for_modules(self, names: Sequence[str]) -> None:
+        """Return when these operators' modules listen. Raises `Unavailable`."""
         deadline = time.monotonic() + READY_SECONDS
-        left = [self.folder.module_socket(name) for name in self.names]
+        left = [self.folder.module_socket(name) for name in names]
         while left := [path for path in left if not path.is_socket()]:
             code = self.backend.exit_code(f"{NSM}/{NSM}")
             if code is not None or time.monotonic() > deadline:
                 raise Unavailable(f"the security modules ended: {self.backend.logs(NSM, 5)}")
             await anyio.sleep(0.01)
 
-    async def _start_operators(
-        self, node: Node, hosts: list[Host], which: range, launcher: Launcher
+    async def start_operators(
+        self,
+        node: Node,
+        hosts: list[Host],
+        which: range,
+        launcher: Launcher,
+        bundles: Sequence[Path] = (),
     ) -> None:
-        """Start hosts, and behind them enclaves, which find their modules when they begin."""
+        """Start hosts, and behind them enclaves, which find their modules when they begin.
+
+        `bundles` are for those that join a network.
+        """
         peers = [{"url": host.url, "token": host.token} for host in hosts]
         configuration = str(self.folder.configuration)
         for index in which:
@@ -231,18 +239,19 @@ class Started:
                 "node": {"url": node.url, "cookie": str(node.cookie)},
                 "configuration": configuration,
                 "peers": peers,
-                "place": index,
                 "journal": str(self.folder.journal(name)),
+                "bundles": [str(path) for path in bundles],
                 "cut": str(self.folder.cut(name)),
             }
             write_private(host, json.dumps(body, indent=1).encode())
             self.backend.start(name, {"host": python("grail_host", "--config", str(host))})
-        await self._wait_for_modules()
+        await self._wait_for_modules([operator_name(index) for index in which])
         for index in which:
             name = operator_name(index)
             self.backend.start(name, {"enclave": launcher.enclave(name)}, behind=True)
 
-    async def _wait_for(self, transport: Transport, index: int, deadline: float) -> Status:
+    async def wait_for(self, transport: Transport, index: int, deadline: float) -> Status:
+        """What an operator's enclave says once it answers. Raises `Unavailable`."""
         name = operator_name(index)
         last = "no answer yet"
         while time.monotonic() < deadline:

@@ -122,7 +122,9 @@ async def gather(
         operators.append(
             OperatorStatus(
                 name=operator.name,
-                rank=file.operators.index(operator),
+                rank=file.operators.index(operator)
+                if known is None or known.index is None
+                else known.index,
                 key=str(operator.key),
                 url=operator.url,
                 socket=str(operator.socket),

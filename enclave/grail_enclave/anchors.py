@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from grail.bitcoin.addresses import Roster
 from grail.bitcoin.spv import HeaderChain, Tip
 from grail.charms.envelope import MAGIC
 from grail.charms.record import Record, Reign
 from grail.operators.configuration import Configuration
 from grail.operators.messages import BestHeader
+from grail.types import XOnlyKey
 from grail_enclave.caches import BundleCache, VerdictCache
 
 
@@ -17,8 +19,9 @@ from grail_enclave.caches import BundleCache, VerdictCache
 class Anchors:
     """Configuration, headers, roster record and caches of one enclave at one moment.
 
-    `heard` is the best header that each operator, by rank, reported in a message that verified.
-    `fresh` is how many members are known to have lived just now; None where that is not asked.
+    `heard` is the best header that each operator, by key, reported in a message that verified.
+    `agreed` is the roster that the own operator wants to follow the newest one. `fresh` is how many
+    members are known to have lived just now; None where that is not asked.
     """
 
     configuration: Configuration
@@ -26,7 +29,8 @@ class Anchors:
     record: Record
     bundles: BundleCache = field(default_factory=BundleCache)
     verdicts: VerdictCache = field(default_factory=lambda: VerdictCache(MAGIC))
-    heard: Mapping[int, BestHeader] = field(default_factory=dict)
+    heard: Mapping[XOnlyKey, BestHeader] = field(default_factory=dict)
+    agreed: Roster | None = None
     fresh: int | None = None
 
     @property

@@ -15,7 +15,11 @@ T = TypeVar("T")
 
 
 class Case:
-    """What the rules look at. The voting state is put in as evidence before the last rules run."""
+    """What the rules look at. The voting state is put in as evidence before the last rules run.
+
+    `forced` says that others admitted the request before, so that what was in time then is not
+    asked again; `late` that it passed for this alone.
+    """
 
     def __init__(self, request: SigningRequest, anchors: Anchors) -> None:
         self.request = request
@@ -24,6 +28,8 @@ class Case:
         self.proposal: Proposal | None = None
         self.votes: Sequence[Vote] = ()
         self.standing: Standing | None = None
+        self.forced = False
+        self.late = False
         self._passed: set[str] = set()
         self._established: dict[type, object] = {}
 

@@ -28,7 +28,7 @@ from grail.charms import case as spell_case
 from grail.charms import rules as spell_rules
 from grail.charms.classify import PORT
 from grail.charms.consent import signer_consent
-from grail.charms.record import NO_SUCCESSOR
+from grail.charms.record import NO_SUCCESSOR, Reign
 from grail.charms.rule import refuse, rule
 from grail.charms.rules import CheckedTx, QuorumInput
 from grail.errors import GrailError, Refused, SpellIncorrect
@@ -55,6 +55,7 @@ from grail_enclave.policy import (
     RecoveryRule,
     RivalRule,
 )
+from grail_enclave.quorums import deciding_epoch
 from grail_enclave.rule import ALWAYS, Rule, Stage, refused
 
 __all__ = [
@@ -92,6 +93,9 @@ def _at_signing(known: spell_rules.Rule) -> tuple[spell_rules.Rule, ...]:
     return (signer_consent,) if known.name == signer_consent.name else (known,)
 
 
+IN_TIME = frozenset({"RetiredRoster", "MoveNotEqual"})
+"""Rules of a spell that hold later than they hold for what is new: rule E5's grace."""
+
 SPELL_RULES = tuple(each for known in spell_rules.RULES for each in _at_signing(known))
 
 
@@ -107,43 +111,59 @@ class SpellCorrectRule:
 
     def check(self, case: Case) -> CheckedTx:
         """The transaction with its facts, its charms, and which inputs the quorum signs."""
+        case.late = False
         try:
-            checked = spell_rules.correct(
-                case.got(Shaped).tx,
-                case.got(Charmed).prevouts,
-                case.got(Spent).bundles,
-                case.anchors.record,
-                case.anchors.next_height,
-                case.anchors.configuration.network,
-                rules=self.rules,
-                spell=case.got(Spelled).spell,
-            )
+            checked = self._correct(case)
         except SpellIncorrect as exc:
-            raise refused(exc) from exc
+            if exc.rule not in IN_TIME or not case.forced:
+                raise refused(exc) from exc
+            checked = self._late(case)
         if not checked.quorum_inputs:
             raise Refused("UnknownGuard", "no input is the quorum's to sign", got="0 inputs")
         self._check_setups(case, checked)
         for spend in checked.quorum_inputs:
             if spend.contract == checked.record.zkbtc and spend.kind == PORT:
                 self._check_nft(case, checked, spend)
-            if checked.tx.inputs[spend.index].witness:
-                raise Refused(
-                    "TxShape",
-                    f"input {spend.index} is the quorum's to sign",
-                    got="a final witness",
-                    expected="none",
-                )
+        deciding_epoch(checked)
+        return checked
+
+    def _correct(self, case: Case, *, confirmed: bool = False) -> CheckedTx:
+        return spell_rules.correct(
+            case.got(Shaped).tx,
+            case.got(Charmed).prevouts,
+            case.got(Spent).bundles,
+            case.anchors.record,
+            case.anchors.next_height,
+            case.anchors.configuration.network,
+            confirmed=confirmed,
+            rules=self.rules,
+            spell=case.got(Spelled).spell,
+        )
+
+    def _late(self, case: Case) -> CheckedTx:
+        """What was admitted while a roster ruled may still be finished within its grace.
+
+        Else a roster change would leave outpoints decided for what nobody can sign any more.
+        """
+        try:
+            checked = self._correct(case, confirmed=True)
+        except SpellIncorrect as exc:
+            raise refused(exc) from exc
+        case.late = True
         return checked
 
     def _check_nft(self, case: Case, checked: CheckedTx, spend: QuorumInput) -> None:
-        """The one spend of the Grail NFT that these operators agreed on: their own successor.
+        """The spends of the Grail NFT that these operators agreed on: a roster, or a successor.
 
-        A proof shows that the next state is well formed, not that its keys are anybody's: until
-        operators can agree on a roster among themselves, none of them signs a new one. A successor
-        they agree on by running one configuration.
+        A proof shows that the next state is well formed, not that its keys are anybody's. On a
+        roster operators agree one by one, each for his own enclave; a quorum of them makes it. A
+        successor they agree on by running one configuration.
         """
         agreed, known = case.anchors.configuration.successor, case.anchors.record
         reigns = checked.record.reigns
+        if len(reigns) > len(known.reigns):
+            self._check_roster(case, reigns[-1])
+            return
         named = reigns[-1].successor if len(reigns) == len(known.reigns) else NO_SUCCESSOR
         if agreed == NO_SUCCESSOR or named != agreed or known.reigns[-1].successor == agreed:
             raise Refused(
@@ -151,6 +171,24 @@ class SpellCorrectRule:
                 f"input {spend.index} is the Grail NFT, and this was not agreed on",
                 got=f"successor {named.hex()}",
                 expected="no spend" if agreed == NO_SUCCESSOR else f"successor {agreed.hex()}",
+            )
+
+    def _check_roster(self, case: Case, following: Reign) -> None:
+        """A new roster is the very one that the own operator wants, and names no successor yet."""
+        wanted = case.anchors.agreed
+        if following.roster != wanted:
+            raise Refused(
+                "RosterInvalid",
+                f"epoch {following.epoch}: its roster was not agreed on",
+                got=f"{following.roster.quorum} of {len(following.roster.keys)} keys",
+                expected="no roster" if wanted is None else f"the one agreed for {wanted.epoch}",
+            )
+        if following.successor != NO_SUCCESSOR:
+            raise Refused(
+                "RosterInvalid",
+                f"epoch {following.epoch}: a successor is named with the roster",
+                got=f"successor {following.successor.hex()}",
+                expected="a spell of its own for the successor",
             )
 
     def _check_setups(self, case: Case, checked: CheckedTx) -> None:
@@ -224,6 +262,7 @@ def conclude(
 
 
 def _run(case: Case, stage: Stage, rules: Sequence[Rule], trace: Trace | None) -> None:
+    case.forced = stage is not Stage.ADMIT
     for each in rules:
         if stage not in each.stages or case.has(each.name):
             continue
@@ -231,7 +270,7 @@ def _run(case: Case, stage: Stage, rules: Sequence[Rule], trace: Trace | None) -
         verdict = "passed"
         try:
             case.establish(each.check(case))
-            if each.step < VOTING_STEP and each.step != VIEW_STEP:
+            if each.step < VOTING_STEP and each.step != VIEW_STEP and not case.late:
                 case.passed(each.name)
         except GrailError as exc:
             verdict = exc.rule if isinstance(exc, Refused) else type(exc).__name__

@@ -7,6 +7,7 @@ refusal that names a rule.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import time
 from collections.abc import Callable, Sequence
@@ -15,6 +16,7 @@ from typing import Any
 
 from grail.bitcoin.spv import Header, HeaderChain
 from grail.charms.envelope import MAGIC
+from grail.codec import encode
 from grail.crypto.schnorr import KeyPair
 from grail.errors import (
     AttestationInvalid,
@@ -30,7 +32,7 @@ from grail.operators import frames, link_frames
 from grail.operators.certificates import Decision, Proposal, family
 from grail.operators.configuration import Configuration
 from grail.operators.evidence import DeployRecord, HistoryPart, SigningRequest
-from grail.operators.frames import Frame, Reply, Status
+from grail.operators.frames import Frame, Reply, Seat, Status
 from grail.operators.messages import (
     FIRST_EPOCH,
     BestHeader,
@@ -41,24 +43,45 @@ from grail.operators.messages import (
     Standing,
     Vote,
 )
-from grail.operators.roster import FirstRoster, read_roster, scope
+from grail.operators.roster import (
+    FirstRoster,
+    NextRoster,
+    next_roster_fields,
+    read_next_roster,
+    read_roster,
+)
 from grail.operators.rounds import Acceptor
 from grail.operators.spent import Spend, SpentLog
 from grail.roster.state import RosterState
+from grail.types import OutPoint, XOnlyKey
 from grail_enclave.anchors import Anchors
 from grail_enclave.audit import Audit
 from grail_enclave.caches import Bounded, BundleCache, VerdictCache
 from grail_enclave.case import Case
-from grail_enclave.checks import RULES, Rule, Stage, Trace, admit, conclude, rule_names
+from grail_enclave.checks import (
+    IN_TIME,
+    RULES,
+    Rule,
+    Stage,
+    Trace,
+    admit,
+    conclude,
+    rule_names,
+)
 from grail_enclave.established import Fee
 from grail_enclave.instances import answer_hello, instance_of
-from grail_enclave.membership import Membership
+from grail_enclave.membership import Deployed, Membership
+from grail_enclave.quorums import deciding_epoch, own_outpoints
 from grail_enclave.signer import Signer
 from grail_enclave.society import Society
 from grail_enclave.spends import evident_spends, shown_spend
 
 MAX_CASES = 32_000_000
 """Bytes of requests kept with what was established of them, so that signing repeats no check."""
+
+
+TIMELY = IN_TIME | {"HeightStale", "RecoveryNear"}
+"""Refusals of a request that was in time once."""
 
 
 class _InTheWay(Exception):
@@ -79,6 +102,7 @@ class _Asked:
     proposal: Proposal
     acceptor: Acceptor
     shown: tuple[Spend, ...]
+    epoch: int
 
 
 class Enclave:
@@ -114,18 +138,20 @@ class Enclave:
         # One for each roster id that was ever on record: a reorganisation that brings a deploy back
         # must not make an instance forget what it voted for.
         self._acceptors: dict[Scope, Acceptor] = {}
-        self._acceptor: Acceptor | None = None
+        self._told: Deployed | None = None
         self._bundles = BundleCache()
         self._verdicts = VerdictCache(MAGIC)
         self._audit = Audit()
         self._cases: Bounded[tuple[bytes, bytes, bytes], Case] = Bounded(MAX_CASES)
-        self._heard: dict[int, BestHeader] = {}
+        self._heard: dict[XOnlyKey, BestHeader] = {}
         self._society = _society(configuration, key, module, clock)
         self._handlers: dict[str, Callable[[Any], Any]] = {
             frames.STATUS: self._status,
             frames.HEADERS: self._take_headers,
             frames.FIRST_ROSTER_SIGN: self._sign_roster,
             frames.FIRST_ROSTER_ACCEPT: self._accept_roster,
+            frames.NEXT_ROSTER_SIGN: self._sign_next_roster,
+            frames.NEXT_ROSTER_AGREE: self._agree_next_roster,
             frames.RECORD: self._record,
             frames.VOTE: self._vote,
             frames.OPEN: self._open,
@@ -182,10 +208,12 @@ class Enclave:
     def state_hash(self) -> bytes:
         """A digest of what votes and signatures rest on: equal before and after every refusal."""
         tip, deployed = self._headers.tip, self._members.deployed
+        agreed = self._members.agreed
         parts = [
             bytes(tip.hash),
             *(each.state_hash() for each in self._acceptors.values()),
             b"" if deployed is None else deployed.nft.serialize() + deployed.port.serialize(),
+            b"" if agreed is None else encode(next_roster_fields(agreed)),
             b"" if self._audit.alarm is None else bytes(self._audit.alarm),
         ]
         return hashlib.sha256(b"".join(parts)).digest()
@@ -207,20 +235,41 @@ class Enclave:
 
     def _status(self, body: object) -> list[Any]:
         _nothing(body, frames.STATUS)
-        roster, deployed = self._members.accepted, self._members.deployed
+        deployed, key = self._members.deployed, self._key.public
+        roster = self._members.accepted if deployed is None else deployed.record.rosters[-1]
+        seats = tuple(map(self._seat, range(len(self._members.record.reigns))))
         return Status(
-            key=self._key.public,
+            key=key,
             network=self._configuration.network.id,
             configuration=self._configuration.digest,
             best=self._best(),
-            index=None if roster is None else roster.keys.index(self._key.public),
+            index=roster.keys.index(key) if roster and key in roster.keys else None,
             epoch=None if deployed is None else deployed.record.reigns[-1].epoch,
             roster=None if deployed is None else deployed.nft,
             keys=() if roster is None else roster.keys,
             quorum=0 if roster is None else roster.quorum,
             alarm=self._audit.alarm,
-            instance=None if self._acceptor is None else instance_of(self._acceptor),
+            instance=seats[-1].instance if seats else None,
+            seats=seats,
+            port=None if deployed is None else deployed.port,
         ).fields()
+
+    def _seat(self, epoch: int) -> Seat:
+        """An epoch on record and the own place in it."""
+        reign, key = self._members.record.reigns[epoch], self._key.public
+        roster, acceptor = reign.roster, None
+        with contextlib.suppress(Refused):
+            acceptor = self._acceptors.get(self._members.scope(epoch))
+        return Seat(
+            epoch,
+            self._members.began[epoch],
+            roster.keys,
+            roster.quorum,
+            roster.internal_key,
+            reign.start,
+            roster.keys.index(key) if key in roster.keys else None,
+            None if acceptor is None else instance_of(acceptor),
+        )
 
     def _best(self) -> BestHeader:
         tip = self._headers.tip
@@ -235,6 +284,7 @@ class Enclave:
             raise
         except GrailError as exc:
             raise Refused("HeadersInvalid", str(exc)) from exc
+        self._note_record()
         for acceptor in self._acceptors.values():
             acceptor.follow()
         return self._best().fields()
@@ -256,31 +306,48 @@ class Enclave:
         if self._society is not None:
             self._society.begin(roster)
 
+    def _sign_next_roster(self, body: object) -> bytes:
+        return self._members.sign_next(read_next_roster(body))
+
+    def _agree_next_roster(self, body: object) -> None:
+        following = NextRoster.from_fields(body)
+        if self._society is not None:
+            self._society.require(following.roster.keys)
+        self._members.agree(following)
+        self._cases.clear()  # what was admitted for another roster is looked at again
+
     def _record(self, body: object) -> list[Any]:
-        before = self._members.deployed
         deployed = self._members.deploy(DeployRecord.from_value(body), self.anchors())
-        if deployed is not before:
-            # A verdict rests on the record under which it was made.
-            self._verdicts.clear()
-            self._cases.clear()
+        self._note_record()
         if self._society is not None:
             # One that joins later takes the first roster from the chain, as all others.
             self._society.begin(deployed.record.rosters[0])
-        rules_for = self._scope()
-        if rules_for not in self._acceptors:
-            make = Acceptor.handed_over if self._handed_over else Acceptor
-            self._acceptors[rules_for] = make(rules_for, self._key, self._spent_log())
-        self._acceptor = self._acceptors[rules_for]
         return [deployed.record.reigns[-1].epoch, deployed.nft.serialize()]
 
-    def _scope(self) -> Scope:
-        deployed, roster = self._members.deployed, self._members.accepted
-        if deployed is None or roster is None:
-            raise Refused(
-                "ViewStale", "no roster is on record", got="none", expected="a confirmed deploy"
-            )
-        configuration = self._configuration
-        return scope(configuration.network.id, roster, deployed.nft, configuration.digest)
+    def _note_record(self) -> None:
+        """Act on another record: blocks or a frame may have brought it, or taken it back.
+
+        A verdict rests on the record under which it was made. There is a voting state for each
+        epoch that the own key is a member of.
+        """
+        deployed = self._members.deployed
+        if deployed is self._told:
+            return
+        self._told = deployed
+        self._verdicts.clear()
+        self._cases.clear()
+        for epoch in self._members.epochs():
+            try:
+                scope = self._members.scope(epoch)
+            except Refused:
+                continue  # rounds of that size are not safe: it has no votes from here
+            if scope not in self._acceptors:
+                make = Acceptor.handed_over if self._handed_over else Acceptor
+                self._acceptors[scope] = make(scope, self._key, self._spent_log())
+
+    def _require_record(self) -> None:
+        """Raise `Refused` ViewStale without a record: no history can be judged then."""
+        self._members.scope(0)
 
     def anchors(self) -> Anchors:
         """What it knows by itself at this moment."""
@@ -291,17 +358,17 @@ class Enclave:
             self._bundles,
             self._verdicts,
             self._reported(),
+            self._members.agreed,
             None if self._society is None else self._society.fresh,
         )
 
-    def _reported(self) -> dict[int, BestHeader]:
-        """The best header that each operator is known to have, by rank."""
-        found, roster = dict(self._heard), self._members.accepted
-        if self._society is not None and roster is not None:
+    def _reported(self) -> dict[XOnlyKey, BestHeader]:
+        """The best header that each operator is known to have."""
+        found = dict(self._heard)
+        if self._society is not None:
             for key, best in self._society.heard().items():
-                rank = roster.keys.index(key) if key in roster.keys else None
-                if rank is not None and (rank not in found or found[rank].work < best.work):
-                    found[rank] = best
+                if key not in found or found[key].work < best.work:
+                    found[key] = best
         return found
 
     # Frames that ask for a vote, a promise or signatures.
@@ -312,12 +379,12 @@ class Enclave:
 
     def _open(self, body: object) -> bytes:
         number, raw = frames.read_open(body)
-        asked = self._admitted(raw, Stage.ADMIT)
+        asked = self._admitted_or_begun(raw)
         return self._voiced(asked, asked.acceptor.open(number, asked.proposal, self._best()))
 
     def _promise(self, body: object) -> bytes:
         opened, raw, shown = frames.read_promise(body)
-        asked = self._admitted(raw, Stage.ADMIT)
+        asked = self._admitted_or_begun(raw, shown)
         answer = asked.acceptor.promise(opened, asked.proposal, self._best(), shown)
         return self._voiced(asked, answer)
 
@@ -325,7 +392,7 @@ class Enclave:
         promises, raw = frames.read_ballot(body)
         asked = self._admitted(raw, Stage.FORCED)
         answer = asked.acceptor.ballot(promises, asked.proposal, self._best())
-        self._hear(promises)
+        self._hear(asked.acceptor.scope, promises)
         return self._voiced(asked, answer)
 
     def _sign(self, body: object) -> list[Any]:
@@ -335,23 +402,25 @@ class Enclave:
         case.scope, case.proposal, case.votes = acceptor.scope, proposal, votes
         conclude(case, Stage.SIGN, self._rules, self._trace)
         checked, fee = admit(case, Stage.SIGN, self._rules), case.got(Fee).sats
-        self._signer.check_fee(proposal, fee)  # before the decision is noted (threat S34)
+        # Before the decision is noted (threat S34).
+        self._signer.check_fee(proposal, fee, asked.epoch)
         decided = acceptor.decide(votes, proposal)
         if isinstance(decided, Standing):
             raise _InTheWay(Refused(decided.rule, "another transaction was decided"), decided)
-        self._hear(votes)
-        answer = self._signer.sign(checked, proposal, case.got(Decision), fee).fields()
+        self._hear(acceptor.scope, votes)
+        decision = case.got(Decision)
+        answer = self._signer.sign(checked, proposal, decision, fee, asked.epoch).fields()
         acceptor.confirmed(asked.shown)
         return answer
 
     def _body(self, body: object) -> list[Any] | None:
         wanted = frames.read_body(body)
-        standing = None if self._acceptor is None else self._acceptor.body(wanted)
-        return None if standing is None else standing.fields()
+        found = (acceptor.body(wanted) for acceptor in self._acceptors.values())
+        return next((standing.fields() for standing in found if standing is not None), None)
 
     def _spent(self, body: object) -> None:
         """Rule 8: a block holds a spend; what it makes impossible is let go."""
-        self._scope()
+        self._require_record()
         raw, inclusion, path = frames.read_spent(body)
         spend = shown_spend(self.network_id, self._headers, raw, inclusion, path)
         for acceptor in self._acceptors.values():
@@ -360,17 +429,23 @@ class Enclave:
     # Frames of a new instance (ROUNDS.md, rules 6 and 7).
 
     def _hello(self, body: object) -> bytes:
-        return self._acting().hello(frames.read_hello(body), self._best()).serialize()
+        epoch, roster = frames.read_hello(body)
+        return self._member_of(roster).hello(epoch, self._best()).serialize()
 
     def _grant(self, body: object) -> bytes | None:
-        return answer_hello(self._acting(), *frames.read_grant(body), self._best())
+        hello, page = frames.read_grant(body)
+        return answer_hello(self._member_of(hello.head.roster), hello, page, self._best())
 
     def _newest(self, body: object) -> bytes | None:
-        hello = self._acting().newest(frames.read_newest(body))
+        operator, roster = frames.read_newest(body)
+        hello = self._member_of(roster).newest(operator)
         return None if hello is None else hello.serialize()
 
     def _recover(self, body: object) -> list[bytes]:
-        return list(self._acting().recover(*frames.read_recover(body)))
+        grants, pages = frames.read_recover(body)
+        if not grants:
+            raise Refused("NotGranted", "no grant is there", got="0 grants")
+        return list(self._member_of(grants[0].head.roster).recover(grants, pages))
 
     def _restore(self, body: object) -> None:
         """A body that a new instance lacks is checked as one that is voted for by force."""
@@ -378,12 +453,26 @@ class Enclave:
         asked = self._admitted(raw, Stage.FORCED)
         asked.acceptor.restore(asked.proposal, votes)
 
-    def _acting(self) -> Acceptor:
-        """The voting state under the record as it stands. Raises `Refused` ViewStale."""
-        found = self._acceptors.get(self._scope())
+    def _acting(self, epoch: int) -> Acceptor:
+        """The voting state of an epoch. Raises `Refused` ViewStale, RosterInvalid or NotMember."""
+        found = self._acceptors.get(self._members.scope(epoch))
         if found is None:
-            raise Refused("ViewStale", "the record changed", expected="the deploy again")
+            raise Refused(
+                "NotMember",
+                f"the request is the roster of epoch {epoch}'s to decide",
+                got=str(self._key.public),
+                expected="a key of that roster",
+            )
         return found
+
+    def _member_of(self, roster: OutPoint) -> Acceptor:
+        """The voting state under the roster of this id. Raises `Refused` ViewStale."""
+        self._require_record()
+        for epoch in self._members.epochs():
+            scope = self._members.scope(epoch)
+            if scope.roster == roster:
+                return self._acting(epoch)
+        raise Refused("ViewStale", "no such roster of its own is on record", got=str(roster))
 
     # Frames by which hosts carry links (link_frames.py).
 
@@ -404,7 +493,8 @@ class Enclave:
 
     def _tick(self, body: object) -> list[Any]:
         talks = link_frames.read_tick(body)
-        instance = FIRST_EPOCH if self._acceptor is None else instance_of(self._acceptor).epoch
+        epochs = [instance_of(each).epoch for each in self._acceptors.values()]
+        instance = max(epochs, default=FIRST_EPOCH)
         return self._peers().tick(talks, instance, self._best()).fields()
 
     def _say(self, body: object) -> None:
@@ -422,7 +512,7 @@ class Enclave:
 
     def _history(self, body: object) -> list[Any]:
         """Transactions checked in full, whoever signed them (section 11)."""
-        self._scope()
+        self._require_record()
         made = self._audit.check(HistoryPart.from_value(body), self.anchors())
         alarm = self._audit.alarm
         return [made, None if alarm is None else bytes(alarm)]
@@ -436,13 +526,14 @@ class Enclave:
         self._audit.require_none()
         if stage is not Stage.ADMIT:
             # Step 5 is not repeated here, but without a record no history can be judged.
-            self._scope()
+            self._require_record()
         case = self._case(raw)
         checked = admit(case, stage, self._rules, self._trace)
-        acceptor = self._acting()
+        epoch = deciding_epoch(checked)
+        acceptor = self._acting(epoch)
         proposal = Proposal(
             family(self.network_id, checked.tx, checked.n_outs),
-            tuple(sorted(checked.guarded)),
+            own_outpoints(checked, epoch),
             checked.tx.txid,
             raw,
             tuple(txin.outpoint for txin in checked.tx.inputs),
@@ -450,13 +541,29 @@ class Enclave:
         concerned = acceptor.concerned() | proposal.spends
         shown = evident_spends(self.network_id, case, concerned)
         acceptor.check_alive(proposal, shown)
-        return _Asked(case, stage, proposal, acceptor, shown)
+        return _Asked(case, stage, proposal, acceptor, shown, epoch)
+
+    def _admitted_or_begun(self, raw: bytes, shown: Sequence[Promise] = ()) -> _Asked:
+        """The request, admitted now, or by those whose votes and promises it was begun with.
+
+        What depends on time was asked at the first vote: where that stands in the way of others, it
+        has to be brought to an end.
+        """
+        try:
+            return self._admitted(raw, Stage.ADMIT)
+        except Refused as exc:
+            if exc.rule not in TIMELY:
+                raise
+            asked = self._admitted(raw, Stage.FORCED)
+            if not asked.acceptor.began(asked.proposal, shown):
+                raise
+            return asked
 
     def _case(self, raw: bytes) -> Case:
         """The request under examination; what was established under the same tip still stands."""
         deployed = self._members.deployed
-        nft = b"" if deployed is None else deployed.nft.serialize()
-        name = (hashlib.sha256(raw).digest(), bytes(self._headers.tip.hash), nft)
+        port = b"" if deployed is None else deployed.port.serialize()
+        name = (hashlib.sha256(raw).digest(), bytes(self._headers.tip.hash), port)
         case = self._cases.get(name)
         if case is None:
             case = Case(SigningRequest.parse(raw), self.anchors())
@@ -480,10 +587,10 @@ class Enclave:
         asked.acceptor.confirmed(asked.shown)
         return answer.serialize()
 
-    def _hear(self, messages: Sequence[Vote] | Sequence[Promise]) -> None:
+    def _hear(self, scope: Scope, messages: Sequence[Vote] | Sequence[Promise]) -> None:
         """Remember the best headers that members reported; the messages were verified."""
         for message in messages:
-            best, sender = message.head.best, message.head.sender
+            best, sender = message.head.best, scope.keys[message.head.sender]
             if sender not in self._heard or self._heard[sender].work < best.work:
                 self._heard[sender] = best
 

@@ -11,6 +11,7 @@ from collections import ChainMap
 from collections.abc import Iterable, KeysView, Mapping, Sequence
 from dataclasses import replace
 
+from grail.bitcoin.addresses import quorum_leaf
 from grail.bitcoin.spv import is_coinbase
 from grail.bitcoin.tx import Tx
 from grail.charms import spell
@@ -27,6 +28,9 @@ from grail.types import OutPoint, Txid
 from grail_enclave.anchors import Anchors
 from grail_enclave.batch import ProofBatch
 from grail_enclave.caches import Charms, Verdict
+
+RECORD_LAG = 36
+"""Blocks in which a host has to bring a roster spell that is k deep: six hours."""
 
 
 class History:
@@ -241,6 +245,8 @@ class History:
         judged = self._judged(txid, coins, record, height, batch)
         if judged.refusal is not None and judged.refusal.rule == "ProofMissing":
             self._check_named(txid, coins, record, height, batch)
+        if judged.refusal is not None and not self._anchored:
+            self._check_followed(txid, record, height)
         known = tuple(charms for charms in judged.charms if charms is not None)
         if len(known) != len(judged.charms):
             raise _invalid(txid, str(judged.refusal))
@@ -279,6 +285,27 @@ class History:
             other = Record(record.zkbtc, (*record.reigns[:-1], named))
             if contract != record.zkbtc and self._judged(txid, coins, other, height, batch).checked:
                 raise _invalid(txid, "it goes over to a successor that the own record lacks")
+
+    def _check_followed(self, txid: Txid, record: Record, height: int) -> None:
+        """Raise `Refused` HistoryInvalid where a roster that was not shown may make it correct.
+
+        What the newest known roster signed, and of which nothing comes to an address of a known
+        one, may have gone to the next: hosts bring its spell when they see it. One that is missing
+        so long is none: then the transaction is what it looks like.
+        """
+        if not record.reigns or self._anchors.tip.height - height >= RECORD_LAG:
+            return
+        tx, found, newest = self.tx(txid), self._spells[txid], quorum_leaf(record.rosters[-1])
+        if not any(len(i.witness) > 2 and i.witness[-2] == newest for i in tx.inputs):
+            return
+        network, contracts = self._anchors.configuration.network, found.contracts
+        guards = {
+            script
+            for contract in {*contracts, record.zkbtc}
+            for script in guard_scripts(record.rosters, contract.gid(network))
+        }
+        if guards.isdisjoint(output.script for output in tx.outputs):
+            raise _invalid(txid, "it may have gone to a roster that the own record lacks")
 
     def _contradicts(self, txid: Txid, verdict: Verdict) -> bool:
         """Whether a full check says something else than a quorum that signed it in its reign.

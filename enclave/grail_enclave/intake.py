@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from grail.bitcoin.addresses import quorum_leaf
 from grail.bitcoin.psbt import Psbt
 from grail.bitcoin.spv import COINBASE_MATURITY, is_coinbase
 from grail.bitcoin.tx import SEQUENCE, TxIn
@@ -31,6 +32,9 @@ from grail_enclave.sizes import MAX_STANDARD_WEIGHT
 
 ANNEX = 0x50
 
+QUORUM_ITEMS = 3
+"""A quorum's witness has at least one signature, then the leaf and the control block."""
+
 
 class PsbtRule:
     """Step 1: size and canonical form."""
@@ -51,8 +55,12 @@ class ShapeRule:
     name, step, threats, stages = "TxShape", 2, ("S6", "S7", "S9", "S26"), ALWAYS
 
     def check(self, case: Case) -> Shaped:
-        """Version, sequences, distinct inputs; users' witnesses of known form, signed for all."""
+        """Version, sequences, distinct inputs; users' witnesses of known form, signed for all.
+
+        An older roster's witness may be there as well: who it is, is asked in step 9.
+        """
         psbt = case.got(Parsed).psbt
+        leaves = {quorum_leaf(roster) for roster in case.anchors.record.rosters}
         tx = psbt.tx
         if tx.version != 2:
             raise self._refused("version", tx.version, 2)
@@ -69,7 +77,8 @@ class ShapeRule:
             if known.tap_script_sigs or known.tap_key_sig:
                 raise self._refused(f"input {index}", "a partial signature", "final witnesses")
             witness = known.final_script_witness or ()
-            self._check_witness(index, witness)
+            if len(witness) < QUORUM_ITEMS or witness[-2] not in leaves:
+                self._check_witness(index, witness)
             inputs.append(replace(txin, witness=witness))
         return Shaped(replace(tx, inputs=tuple(inputs)))
 
@@ -205,7 +214,10 @@ class ViewRule:
             )
         # Up to n - q operators may lie; so the one after them, from the top, is no exaggeration.
         spare = len(reign.roster.keys) - reign.roster.quorum
-        reported = sorted((best.height for best in anchors.heard.values()), reverse=True)
+        reported = sorted(
+            (best.height for key, best in anchors.heard.items() if key in reign.roster.keys),
+            reverse=True,
+        )
         known = reported[spare] if len(reported) > spare else 0
         if known > anchors.tip.height + policy.network.staleness:
             raise Refused(

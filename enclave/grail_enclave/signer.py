@@ -1,4 +1,4 @@
-"""From a checked transaction and a decision to this operator's signatures, once per transaction.
+"""From a checked transaction and a decision to this operator's signatures, once per roster.
 
 There is no way in for a digest: the hash that is signed is built here from the transaction and the
 prevouts that were checked (threat S1). The types say the rest: `CheckedTx` is made by the rules
@@ -18,6 +18,7 @@ from grail.operators.frames import Signatures
 from grail.operators.messages import Family
 from grail.types import Txid, TxOut
 from grail_enclave.caches import Bounded
+from grail_enclave.quorums import own_inputs, own_outpoints
 
 MAX_ANSWERS = 16_000_000
 """Bytes of signatures kept, so that the same request gets the same answer: some 60,000 inputs."""
@@ -28,17 +29,17 @@ class Signer:
     """Holds the operator's key and what it has signed."""
 
     key: KeyPair = field(repr=False)
-    _answers: Bounded[Txid, Signatures] = field(
+    _answers: Bounded[tuple[Txid, int], Signatures] = field(
         init=False, repr=False, default_factory=lambda: Bounded(MAX_ANSWERS)
     )
-    _fees: Bounded[Family, int] = field(
+    _fees: Bounded[tuple[Family, int], int] = field(
         init=False, repr=False, default_factory=lambda: Bounded(MAX_ANSWERS)
     )
 
-    def check_fee(self, proposal: Proposal, fee: int) -> None:
+    def check_fee(self, proposal: Proposal, fee: int, epoch: int) -> None:
         """Raise `Refused` FeeOutOfRange when one of this family that pays more was signed."""
-        paid = self._fees.get(proposal.family) or 0
-        if fee < paid and self._answers.get(proposal.txid) is None:
+        paid = self._fees.get((proposal.family, epoch)) or 0
+        if fee < paid and self._answers.get((proposal.txid, epoch)) is None:
             raise Refused(
                 "FeeOutOfRange",
                 "a transaction of this family that pays more was signed",
@@ -47,9 +48,9 @@ class Signer:
             )
 
     def sign(
-        self, checked: CheckedTx, proposal: Proposal, decision: Decision, fee: int
+        self, checked: CheckedTx, proposal: Proposal, decision: Decision, fee: int, epoch: int
     ) -> Signatures:
-        """Sign every input that the quorum signs (SIGHASH_DEFAULT, quorum leaf).
+        """Sign every input that the quorum of this epoch signs (SIGHASH_DEFAULT, quorum leaf).
 
         A second transaction of a decided family must pay no less (ROUNDS rule 4). Raises `Refused`.
         """
@@ -57,19 +58,22 @@ class Signer:
             raise Refused("NotDecided", "the decision is for another transaction")
         if proposal.txid != checked.tx.txid:
             raise Refused("NotDecided", "the proposal is of another transaction")
-        answered = self._answers.get(checked.tx.txid)
+        if decision.outpoints != own_outpoints(checked, epoch):
+            raise Refused("NotDecided", "the decision is over another roster's outpoints")
+        name = (checked.tx.txid, epoch)
+        answered = self._answers.get(name)
         if answered is not None:
             return answered
-        self.check_fee(proposal, fee)
-        answer = Signatures(checked.tx.txid, tuple(self._signed(checked)))
-        self._answers.put(checked.tx.txid, answer, 64 + 128 * len(answer.signatures))
-        self._fees.put(decision.family, fee, 128)
+        self.check_fee(proposal, fee, epoch)
+        answer = Signatures(checked.tx.txid, tuple(self._signed(checked, epoch)))
+        self._answers.put(name, answer, 64 + 128 * len(answer.signatures))
+        self._fees.put((decision.family, epoch), fee, 128)
         return answer
 
-    def _signed(self, checked: CheckedTx) -> list[tuple[int, bytes]]:
+    def _signed(self, checked: CheckedTx, epoch: int) -> list[tuple[int, bytes]]:
         prevouts = [TxOut(prevout.sats, prevout.script) for prevout in checked.prevouts]
         made = []
-        for spend in sorted(checked.quorum_inputs, key=lambda spend: spend.index):
+        for spend in own_inputs(checked, epoch):
             reign = checked.record.reign(spend.epoch)
             if reign is None or self.key.public not in reign.roster.keys:
                 raise Refused(

@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import logging
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -47,8 +47,8 @@ IDLE_SECONDS = 30
 log = logging.getLogger("grail_host")
 
 
-def build(settings: Settings) -> Starlette:
-    """The whole host, ready to serve. Raises `InvalidInput`."""
+def build(settings: Settings, path: Path | None = None) -> Starlette:
+    """The whole host, ready to serve; `path` is where its settings stand. Raises `InvalidInput`."""
     try:
         configuration = Configuration.from_json(Path(settings.configuration).read_text("utf-8"))
     except OSError as exc:
@@ -58,8 +58,11 @@ def build(settings: Settings) -> Starlette:
     follower = Follower(node, link)
     conflicts = Conflicts(node, link, follower, configuration.network)
     keeper = Keeper(node, configuration.network, conflicts)
-    cut = Cut(Path(settings.cut)) if settings.cut else None
-    peers = Peers([Host(peer.url, peer.token) for peer in settings.peers], cut=cut)
+    peers = Peers(
+        _hosts(settings),
+        renewed=None if path is None else lambda: _later(path),
+        cut=Cut(Path(settings.cut)) if settings.cut else None,
+    )
     finisher = Finisher(
         node,
         link,
@@ -87,9 +90,10 @@ def build(settings: Settings) -> Starlette:
             except GrailError as exc:
                 log.warning("spends in blocks: %s", exc)
 
-    herald = Herald(node, link, follower, configuration)
+    herald = Herald(node, link, follower, configuration, _bundles(settings.bundles))
     recovery = Recovery(link, peers, restored)
-    carrying = () if configuration.attesting is None else (Carrier(link, peers, settings.place),)
+    own = f"http://{LOOPBACK}:{settings.port}"
+    carrying = () if configuration.attesting is None else (Carrier(link, peers, own),)
     quota = Quota(settings.requests, settings.megabytes * 1_000_000)
 
     @contextlib.asynccontextmanager
@@ -120,6 +124,23 @@ def build(settings: Settings) -> Starlette:
     )
 
 
+def _hosts(settings: Settings) -> list[Host]:
+    return [Host(peer.url, peer.token) for peer in settings.peers]
+
+
+def _later(path: Path) -> list[Host]:
+    """The peers that the settings name by now: a roster change brings new ones."""
+    return _hosts(read_settings(path))
+
+
+def _bundles(paths: Sequence[str]) -> list[bytes]:
+    """The bundles that the settings name. Raises `InvalidInput`."""
+    try:
+        return [Path(path).read_bytes() for path in paths]
+    except OSError as exc:
+        raise InvalidInput(f"bundle {exc.filename}: {exc.strerror}") from exc
+
+
 def _version() -> str:
     """The distribution's version; "source" where the packages run from their source folder."""
     try:
@@ -138,7 +159,7 @@ def main(arguments: list[str] | None = None) -> int:
     logging.getLogger("httpx").setLevel(logging.WARNING)
     try:
         settings = read_settings(given.config)
-        app = build(settings)
+        app = build(settings, given.config)
     except GrailError as exc:
         print(f"grail_host: {exc}", file=sys.stderr)  # noqa: T201 -- the log is not set up for people
         return 2

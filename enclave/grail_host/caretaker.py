@@ -7,15 +7,13 @@ coordinator: the transaction is decided and published, or another one that took 
 
 from __future__ import annotations
 
-import asyncio
 import logging
 
 from grail.bitcoin.network import Network
 from grail.bitcoin.node import Node
 from grail.errors import Refused
-from grail.operators.client import collect
+from grail.operators.client import collect_all
 from grail.operators.messages import Family
-from grail.operators.signing_job import SigningJob
 from grail.types import OutPoint
 from grail_host.link import Link
 from grail_host.peers import Peers
@@ -66,9 +64,12 @@ class Caretaker(Waiter):
         await self._look_again("voted", TRIES, look)
 
     async def _finish(self, request: bytes) -> None:
-        job = await asyncio.to_thread(SigningJob.read, self._network, request)
-        scope = (await self._link.status()).scope
-        async with self._peers.ranked(scope.keys) as transport:
-            collected = await collect(job, self._network, scope, transport, publish=self._publish)
+        collected = await collect_all(
+            request,
+            self._network,
+            (await self._link.status()).scopes,
+            lambda scope: self._peers.ranked(scope.keys),
+            publish=self._publish,
+        )
         await self._publish(collected.tx)
         log.info("published %s, which was only voted for", collected.tx.txid)

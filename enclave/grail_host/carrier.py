@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ from grail.errors import GrailError
 from grail.operators import frames
 from grail.operators.frames import Frame
 from grail.operators.link_frames import Sealed, Tick, carry_frame, read_messages
-from grail.operators.transport import Transport
+from grail.operators.transport import Host, Transport
 from grail_host.link import Link
 from grail_host.looking import keep_looking
 from grail_host.peers import Peers
@@ -43,35 +43,52 @@ class Line:
 
 
 class Carrier:
-    """Links of one enclave that its host dialled, by the peer's place in the list of hosts."""
+    """Links of one enclave that its host dialled, by the other host's URL.
 
-    def __init__(self, link: Link, peers: Peers, own: int | None) -> None:
-        """`own` is this host's place among the peers; it dials those before it in the list.
+    Of each pair the one with the later URL dials, so that a pair has one link.
+    """
 
-        So each pair has one link. `None`: it dials all.
-        """
+    def __init__(self, link: Link, peers: Peers, own: str) -> None:
+        """`own` is this host's URL."""
         self._link = link
         self._peers = peers
         self._own = own
-        self._lines: dict[int, Line] = {}
+        self._hosts: tuple[Host, ...] = ()
+        self._transport: Transport | None = None
+        self._stack = AsyncExitStack()
+        self._lines: dict[str, Line] = {}
         self._wait, self._alive = HURRY, 0
 
     async def run(self) -> None:
         """Dial and tick until cancelled."""
-        async with AsyncExitStack() as stack:
-            transport = await stack.enter_async_context(self._peers.connected())
-            await keep_looking("links", lambda: self.look(transport), PAUSE, spread=0.2)
+        try:
+            await keep_looking("links", self.look, PAUSE, spread=0.2)
+        finally:
+            await self._stack.aclose()
 
-    async def look(self, transport: Transport) -> float:
+    async def look(self) -> float:
         """Dial who is not linked, then one tick: seconds until the next. Raises `GrailError`."""
+        transport = await self._connected()
         await asyncio.gather(*(self._dial(transport, place) for place in self._undialled()))
         made = Tick.from_fields((await self._link.ask(Frame(frames.TICK, TALKS))).unwrap())
-        places = {line.here: place for place, line in self._lines.items()}
-        await asyncio.gather(
-            *(self._bring(transport, places[out.number], out) for out in made.out
-              if out.number in places)
-        )  # fmt: skip
+        places = {
+            self._lines[host.url].here: place
+            for place, host in enumerate(self._hosts)
+            if host.url in self._lines
+        }
+        talks = [(places[out.number], out) for out in made.out if out.number in places]
+        await asyncio.gather(*(self._bring(transport, place, out) for place, out in talks))
         return self._pause(made)
+
+    async def _connected(self) -> Transport:
+        """A transport to the hosts of now: operators come and go."""
+        hosts = self._peers.renew()
+        if self._transport is None or hosts != self._hosts:
+            await self._stack.aclose()
+            self._transport = await self._stack.enter_async_context(self._peers.connected())
+            self._hosts = hosts
+            self._wait = HURRY
+        return self._transport
 
     def _pause(self, made: Tick) -> float:
         """Hurry while members come or go; for one that stays away nobody hurries for long."""
@@ -85,9 +102,11 @@ class Carrier:
         return self._wait
 
     def _undialled(self) -> list[int]:
-        count = len(self._peers.hosts)
-        wanted: Iterable[int] = range(count if self._own is None else self._own)
-        return [place for place in wanted if place not in self._lines]
+        return [
+            place
+            for place, host in enumerate(self._hosts)
+            if host.url < self._own and host.url not in self._lines
+        ]
 
     async def _dial(self, transport: Transport, place: int) -> None:
         begun = Sealed.from_fields((await self._link.ask(Frame(frames.LINK_DIAL))).unwrap())
@@ -96,17 +115,18 @@ class Carrier:
             answered = Sealed.from_fields(await self._asked(transport, place, frame))
             line = Line(begun.number, answered.number)
             await self._pump(transport, place, line, answered.messages)
-            self._lines[place] = line
+            self._lines[self._hosts[place].url] = line
 
     async def _bring(self, transport: Transport, place: int, out: Sealed) -> None:
-        line = self._lines[place]
+        url = self._hosts[place].url
+        line = self._lines[url]
         try:
             back = await self._carried(transport, place, line, out.messages)
             await self._pump(transport, place, line, back)
         except (GrailError, TimeoutError) as exc:
             # The other end lost it, or what went over is lost: from there on nothing fits.
-            log.info("link to peer %d: %s", place, exc)
-            self._lines.pop(place, None)
+            log.info("link to %s: %s", url, exc)
+            self._lines.pop(url, None)
 
     async def _pump(
         self, transport: Transport, place: int, line: Line, back: Sequence[bytes]

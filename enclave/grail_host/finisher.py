@@ -15,10 +15,10 @@ from collections.abc import Sequence
 from grail.bitcoin.network import Network
 from grail.bitcoin.node import Node
 from grail.operators.certificates import check_decision
-from grail.operators.client import finish
+from grail.operators.client import collect_all, finish
 from grail.operators.frames import Frame, read_sign
 from grail.operators.messages import Family, Vote
-from grail.operators.signing_job import SigningJob
+from grail.operators.signing_job import SigningJob, deciding
 from grail_host.journal import Journal
 from grail_host.keeper import Keeper
 from grail_host.link import Link
@@ -94,10 +94,20 @@ class Finisher(Waiter):
             self._journal.drop(family)
 
     async def _finish(self, votes: Sequence[Vote], request: bytes) -> None:
-        job = await asyncio.to_thread(SigningJob.read, self._network, request)
-        scope = (await self._link.status()).scope
+        scopes = (await self._link.status()).scopes
+        scope = await asyncio.to_thread(deciding, request, scopes)
+        job = await asyncio.to_thread(SigningJob.read, self._network, request, scope)
         decision = check_decision(scope, votes, job.proposal)
         async with self._peers.ranked(scope.keys) as transport:
             tx = await finish(job, decision, scope, transport)
+        if job.later:  # the rosters after this one sign as well
+            found = await collect_all(
+                job.continued(tx),
+                self._network,
+                scopes,
+                lambda next_: self._peers.ranked(next_.keys),
+                publish=self._publish,
+            )
+            tx = found.tx
         await self._publish(tx)
         log.info("published %s, which its user left", tx.txid)

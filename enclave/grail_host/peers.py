@@ -12,14 +12,11 @@ from pathlib import Path
 
 from grail.errors import GrailError, Unavailable
 from grail.operators.frames import STATUS, Frame, Reply, Status
-from grail.operators.transport import Host, HttpTransport, Transport
+from grail.operators.transport import NOBODY, Host, HttpTransport, Transport
 from grail.types import XOnlyKey
 
 STATUS_SECONDS = 5.0
 """For another host to say whose it is."""
-
-NOBODY = Host("http://127.0.0.1:9", "")
-"""In the place of a host that did not answer."""
 
 Connect = Callable[[Sequence[Host]], AbstractAsyncContextManager[Transport]]
 """Makes the transport to some hosts."""
@@ -58,11 +55,24 @@ class Peers:
     """All operators' hosts, in any order; this one may be among them."""
 
     def __init__(
-        self, hosts: Sequence[Host], connect: Connect = HttpTransport, cut: Cut | None = None
+        self,
+        hosts: Sequence[Host],
+        connect: Connect = HttpTransport,
+        renewed: Callable[[], Sequence[Host]] | None = None,
+        cut: Cut | None = None,
     ) -> None:
+        """`renewed` tells the hosts of now: operators come and go while this one runs."""
         self.hosts = tuple(hosts)
         self._bare = connect
+        self._renewed = renewed
         self._cut = cut
+
+    def renew(self) -> tuple[Host, ...]:
+        """The hosts of now."""
+        if self._renewed is not None:
+            with contextlib.suppress(GrailError):  # a file being written is read the next time
+                self.hosts = tuple(self._renewed())
+        return self.hosts
 
     @contextlib.asynccontextmanager
     async def _connect(self, hosts: Sequence[Host]) -> AsyncIterator[Transport]:
@@ -79,6 +89,7 @@ class Peers:
 
         Each host says its enclave's key; a false one can neither vote nor sign.
         """
+        self.renew()
         found: dict[XOnlyKey, Host] = {}
         async with self._connect(self.hosts) as transport:
 

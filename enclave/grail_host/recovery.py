@@ -13,7 +13,8 @@ import random
 from collections.abc import Awaitable, Callable
 
 from grail.operators.asking import Operators
-from grail.operators.messages import Standing
+from grail.operators.frames import Instance
+from grail.operators.messages import Scope, Standing
 from grail.operators.recovery import recover, restore
 from grail_host.link import Link
 from grail_host.looking import keep_looking
@@ -64,16 +65,21 @@ class Recovery:
         Raises `Unavailable`, `Refused` or `QuorumNotReached`.
         """
         status = await self._link.status()
-        found, index = status.instance, status.index
-        if found is None or index is None or (found.recovered and not found.lacking):
-            self._searches = 0
-            return self._pause
+        for seat in reversed(status.seats):  # the roster that rules first
+            found, index = seat.instance, seat.index
+            if found is None or index is None or (found.recovered and not found.lacking):
+                continue
+            return await self._recover(status.scope_of(seat), found, index)
+        self._searches = 0
+        return self._pause
+
+    async def _recover(self, scope: Scope, found: Instance, index: int) -> float:
+        """Recover the enclave's instance of one roster."""
         if not found.recovered and found.epoch:
             self._replaced += 1
             wait = min(self._back_off * 2.0 ** min(self._replaced - 1, 20), LONGEST)
             log.warning("a newer instance of this operator was seen; asking again in %g s", wait)
             await asyncio.sleep(wait * random.SystemRandom().uniform(1, 1.5))
-        scope = status.scope
         async with self._peers.ranked(scope.keys) as transport:
             operators = Operators(scope, transport)
             if found.recovered:

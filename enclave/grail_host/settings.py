@@ -36,10 +36,11 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The host's configuration file: JSON, these names and no others.
 
     `configuration` is the path of the enclave's own configuration. `peers` are all operators' hosts
-    in any order, this one may be among them; at `place`, and it links with those before it.
-    `journal` is the host's own folder, for what it has to finish after it was killed; without one
-    it forgets. `cut` is a file that names hosts out of reach. `requests` and `megabytes` are what
-    one requester may send in a minute; `finish_after` is in seconds.
+    in any order, this one may be among them. `journal` is the host's own folder, for what it has to
+    finish after it was killed; without one it forgets. `bundles` are paths of apps' bundles, of
+    zkBTC's at least for an operator who joins: its enclave knows them by their hash. `cut` is a
+    file that names hosts out of reach. `requests` and `megabytes` are what one requester may send
+    in a minute; `finish_after` is in seconds.
     """
 
     socket: str
@@ -48,11 +49,11 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     node: NodeSettings
     configuration: str
     peers: tuple[PeerSettings, ...] = ()
-    place: int | None = None
     requests: int = 6_000
     megabytes: int = 2_000
     finish_after: float = 5.0
     journal: str = ""
+    bundles: tuple[str, ...] = ()
     cut: str = ""
 
     def __repr__(self) -> str:

@@ -154,7 +154,7 @@ DEFENCES: tuple[Defence, ...] = (
     Defence(
         "G9",
         "enclave/grail_enclave/signer.py",
-        "        if fee < paid and self._answers.get(proposal.txid) is None:\n",
+        "        if fee < paid and self._answers.get((proposal.txid, epoch)) is None:\n",
         "        if False:\n",
         ("grail_enclave/test_main_path.py::test_G9_raise_of_the_fee_alone",),
     ),

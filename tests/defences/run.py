@@ -8,13 +8,15 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from . import a, c, d, g, r, s_chain, s_policy, s_requests, z
+from . import a, c, d, g, r, rosters, s_chain, s_policy, s_requests, z
 from .defence import Defence, issue_rows
 from .judging import Verdicts, run_tests
 from .scratch import Scratch, Unbuildable
 
 DEFENCES: tuple[Defence, ...] = tuple(
-    entry for part in (a, r, s_requests, s_chain, s_policy, c, g, z, d) for entry in part.DEFENCES
+    entry
+    for part in (a, r, rosters, s_requests, s_chain, s_policy, c, g, z, d)
+    for entry in part.DEFENCES
 )
 
 WORKERS = 2

@@ -77,10 +77,17 @@ DEFENCES: tuple[Defence, ...] = (
     ),
     Defence(
         "S28",
-        "enclave/grail_enclave/checks.py",
-        "            if checked.tx.inputs[spend.index].witness:\n",
-        "            if False:\n",
+        "enclave/grail_enclave/quorums.py",
+        "    open_ = [s.epoch for i, s in guarded.items() if not checked.tx.inputs[i].witness]\n",
+        "    open_ = [s.epoch for s in guarded.values()]\n",
         ("grail_enclave/test_requests.py::test_S28_final_witness_on_an_input_of_the_quorum",),
+        (
+            Patch(
+                "enclave/grail_enclave/quorums.py",
+                "        elif spend.epoch >= epoch and witness:\n",
+                "        elif False:\n",
+            ),
+        ),
     ),
     Defence(
         "S28",

@@ -82,8 +82,8 @@ def _asked() -> tuple[list[Frame], list[bytes]]:
         Frame(kinds.FIRST_ROSTER_SIGN, roster_fields(world().first_roster.roster)),
         Frame(kinds.FIRST_ROSTER_ACCEPT, world().first_roster.fields()),
         Frame(kinds.RECORD, world().deploy_record().to_value()),
-        Frame(kinds.HELLO, 2),
-        Frame(kinds.NEWEST, 1),
+        Frame(kinds.HELLO, [2, bytes(36)]),
+        Frame(kinds.NEWEST, [1, bytes(36)]),
         kinds.spent_frame(world().deploy.serialize(), world().chain.prove(world().deploy.txid), []),
         *(Frame(kind, None) for kind in kinds.KINDS),
     ]

@@ -21,6 +21,8 @@ from grail_enclave.serve import Server
 _READERS: dict[str, Any] = {
     frames.FIRST_ROSTER_SIGN: roster.read_roster,
     frames.FIRST_ROSTER_ACCEPT: roster.FirstRoster.from_fields,
+    frames.NEXT_ROSTER_SIGN: roster.read_next_roster,
+    frames.NEXT_ROSTER_AGREE: roster.NextRoster.from_fields,
     frames.RECORD: DeployRecord.from_value,
     frames.VOTE: frames.read_vote,
     frames.OPEN: frames.read_open,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from enclave_world import ALICE, QUORUM, World, ask, prove, rule, sign, vote, zkbtc_app
+from enclave_world import ALICE, QUORUM, ROSTER, World, ask, prove, rule, sign, vote, zkbtc_app
 from made_chain import MadeChain
 
 from grail.bitcoin.addresses import Roster
@@ -325,13 +325,13 @@ def test_S11_enclave_that_was_shown_nothing_new(world: World) -> None:
     lost = world.enclave()
     anchors = lost.anchors()
     heard = {
-        index: BestHeader(anchors.tip.hash, anchors.tip.height + 7, anchors.tip.work + 100)
-        for index in range(5)
+        key: BestHeader(anchors.tip.hash, anchors.tip.height + 7, anchors.tip.work + 100)
+        for key in ROSTER.keys[:5]
     }
     case = Case(world.request(fresh), replace(anchors, heard=heard))
     with pytest.raises(Refused, match="ViewStale"):
         admit(case, Stage.ADMIT)
-    four = {index: best for index, best in heard.items() if index < 4}
+    four = {key: best for key, best in heard.items() if key in ROSTER.keys[:4]}
     assert admit(Case(world.request(fresh), replace(anchors, heard=four)), Stage.ADMIT)
 
 

@@ -12,10 +12,13 @@ from enclave_world import (
     QUORUM,
     ROSTER,
     World,
+    acting,
     ask,
     ballot,
+    hello_body,
     open_round,
     promise,
+    roster_id,
     rule,
     sign,
     vote,
@@ -50,6 +53,11 @@ def handed_over(world: World, index: int) -> Enclave:
     return enclave
 
 
+def asked_of(enclave: Enclave, epoch: int) -> Reply:
+    """A new instance's question for an epoch."""
+    return ask(enclave, frames.HELLO, hello_body(enclave, epoch))
+
+
 def instance(enclave: Enclave) -> Instance:
     found = Status.from_fields(ask(enclave, frames.STATUS).unwrap()).instance
     assert found is not None
@@ -70,15 +78,14 @@ def recovered(
     enclaves: Sequence[Enclave], index: int, transport: MemoryTransport | None = None
 ) -> Recovered:
     """Carry the question of enclave `index` to the others, and their grants back."""
-    acting = enclaves[0]._acceptor
-    assert acting is not None
+    state = acting(enclaves[0])
 
     async def own(frame: Frame) -> Reply:
         return Reply.parse(enclaves[index].answer(frame.raw))
 
     async def main() -> Recovered:
         limits = Limits(answer=2, straggler=0.1)
-        operators = Operators(acting.scope, transport or peers(enclaves), limits)
+        operators = Operators(state.scope, transport or peers(enclaves), limits)
         return await recover(own, operators, index)
 
     return asyncio.run(main())
@@ -97,7 +104,7 @@ def test_P1_a_restarted_enclave_votes_only_once_the_others_told_it(world: World)
     opened = open_round(enclaves[12], 12, theirs)
     assert rule(vote(enclaves[0], theirs)) == "NotRecovered"
     assert rule(promise(enclaves[0], opened, theirs)) == "NotRecovered"
-    hello = ask(handed_over(world, 3), frames.HELLO, 2).unwrap()
+    hello = asked_of(handed_over(world, 3), 2).unwrap()
     assert rule(ask(enclaves[0], frames.GRANT, [hello, None])) == "NotRecovered"
     assert enclaves[0].state_hash() == before
 
@@ -155,7 +162,7 @@ def test_P1_a_handed_over_key_vouches_for_no_first_roster(world: World) -> None:
     enclave = Enclave(world.configuration, KEYS[0], handed_over=True)
     before = enclave.state_hash()
     assert rule(ask(enclave, frames.FIRST_ROSTER_SIGN, roster_fields(ROSTER))) == "RosterFixed"
-    assert rule(ask(enclave, frames.HELLO, 2)) == "ViewStale"
+    assert rule(ask(enclave, frames.HELLO, hello_body(enclave, 2))) == "ViewStale"
     assert enclave.state_hash() == before
     assert instance(handed_over(world, 0)).recovered is False
     with_rules = started(world.configuration, KEYS[0], handed_over=True)
@@ -175,9 +182,8 @@ def test_K1_two_enclaves_with_one_key_are_one_operator(world: World) -> None:
         async def own(frame: Frame) -> Reply:
             return Reply.parse(new.answer(frame.raw))
 
-        acting = old._acceptor
-        assert acting is not None
-        return await recover(own, Operators(acting.scope, transport), 0)
+        state = acting(old)
+        return await recover(own, Operators(state.scope, transport), 0)
 
     asyncio.run(main())
     assert instance(new).recovered
@@ -199,11 +205,10 @@ def test_K7_a_late_vote_of_a_paused_enclave_is_void(world: World) -> None:
     transport = peers([old, *enclaves[1:]])  # paused through all of it: it never heard
     transport.faults.update({i: Fault(dead=True) for i in (13, 14, 15)})
     job = SigningJob.read(world.network, request.serialize())
-    acting = old._acceptor
-    assert acting is not None
+    state = acting(old)
 
     async def main() -> None:
-        done = await collect(job, world.network, acting.scope, transport, limits=Limits(answer=2))
+        done = await collect(job, world.network, state.scope, transport, limits=Limits(answer=2))
         assert 0 not in {vote.head.sender for vote in done.decision.votes}
         verify_spend(done.tx.serialize(), built.spent_outputs)
 
@@ -214,7 +219,7 @@ def test_recovery_finds_a_free_epoch_and_names_who_is_left_out(world: World) -> 
     """An attempt that came to nothing used up an epoch; two liars accuse others, one is dead."""
     enclaves = world.enclaves()
     enclaves[0] = handed_over(world, 0)
-    first = ask(handed_over(world, 0), frames.HELLO, 4).unwrap()
+    first = asked_of(handed_over(world, 0), 4).unwrap()
     for enclave in enclaves[1:10]:
         ask(enclave, frames.GRANT, [first, None]).unwrap()
     transport = peers(enclaves)
@@ -263,11 +268,11 @@ def test_K1_a_survivor_is_shown_the_word_of_a_clone_that_is_gone(world: World) -
     """A clone asked for an epoch and went: what the other says is void until it asks itself."""
     built = world.peg_in(*world.paid())
     enclaves = world.enclaves()
-    hello = ask(handed_over(world, 0), frames.HELLO, 2).unwrap()
+    hello = asked_of(handed_over(world, 0), 2).unwrap()
     for enclave in enclaves[1:]:
         ask(enclave, frames.GRANT, [hello, None]).unwrap()
-    assert ask(enclaves[1], frames.NEWEST, 0).unwrap() == hello
-    assert ask(enclaves[1], frames.NEWEST, 2).unwrap() is None
+    assert ask(enclaves[1], frames.NEWEST, [0, roster_id(enclaves[1])]).unwrap() == hello
+    assert ask(enclaves[1], frames.NEWEST, [2, roster_id(enclaves[1])]).unwrap() is None
     assert rule(ask(enclaves[1], frames.NEWEST, "0")) == "FrameInvalid"
     assert instance(enclaves[0]) == Instance(1, 1, recovered=True)
 
@@ -275,29 +280,28 @@ def test_K1_a_survivor_is_shown_the_word_of_a_clone_that_is_gone(world: World) -
     transport.faults.update({i: Fault(dead=True) for i in (12, 13, 14, 15)})
     request = world.request(built).serialize()
     job = SigningJob.read(world.network, request)
-    acting = enclaves[0]._acceptor
-    assert acting is not None
+    state = acting(enclaves[0])
     limits = Limits(answer=2, base=0.01, cap=0.1)
     with pytest.raises(QuorumNotReached):
-        asyncio.run(collect(job, world.network, acting.scope, transport, limits=limits))
+        asyncio.run(collect(job, world.network, state.scope, transport, limits=limits))
     assert instance(enclaves[0]) == Instance(1, 2, recovered=False)
 
     transport.faults[12] = Fault()
     assert recovered(enclaves, 0, transport).epoch == 3
-    asyncio.run(collect(job, world.network, acting.scope, transport, limits=limits))
+    asyncio.run(collect(job, world.network, state.scope, transport, limits=limits))
 
 
 def test_S34_refused_frames_of_rule_6_change_nothing(world: World) -> None:
     enclaves = world.enclaves(12)
     new = handed_over(world, 0)
-    hello = ask(new, frames.HELLO, 2).unwrap()
+    hello = ask(new, frames.HELLO, hello_body(new, 2)).unwrap()
     grants = [ask(e, frames.GRANT, [hello, None]).unwrap() for e in enclaves[1:10]]
     page = ask(enclaves[1], frames.GRANT, [hello, 0])
     assert rule(page) == "HelloInvalid"  # an empty memory has no page
     other = Hello.parse(hello).signed(KEYS[5]).serialize()
     for enclave, kind, body, name in (
-        (new, frames.HELLO, 1, "EpochTaken"),
-        (new, frames.HELLO, -1, "FrameInvalid"),
+        (new, frames.HELLO, hello_body(new, 1), "EpochTaken"),
+        (new, frames.HELLO, hello_body(new, -1), "FrameInvalid"),
         (new, frames.RECOVER, [grants[:8], []], "NotGranted"),
         (new, frames.RECOVER, [[*grants[:8], grants[0]], []], "NotGranted"),
         (new, frames.RECOVER, [grants, [b"\xa0"]], "NotGranted"),
@@ -305,7 +309,7 @@ def test_S34_refused_frames_of_rule_6_change_nothing(world: World) -> None:
         (new, frames.RESTORE, [[], b"x"], "FrameInvalid"),
         (enclaves[1], frames.GRANT, [other, None], "HelloInvalid"),
         (enclaves[1], frames.GRANT, [b"", None], "FrameInvalid"),
-        (enclaves[1], frames.HELLO, 2, "NotReplaced"),
+        (enclaves[1], frames.HELLO, hello_body(enclaves[1], 2), "NotReplaced"),
         (enclaves[1], frames.RECOVER, [grants, []], "NotGranted"),
         (enclaves[0], frames.GRANT, [other, None], "HelloInvalid"),
     ):
@@ -322,8 +326,8 @@ def test_a_deploy_that_comes_back_finds_its_votes(world: World) -> None:
     built = world.peg_in(*world.paid())
     enclave = world.enclave()
     vote(enclave, world.request(built)).unwrap()
-    acting = enclave._acceptor
+    (before,) = enclave._acceptors.items()
     ask(enclave, frames.RECORD, world.deploy_record().to_value()).unwrap()
-    enclave._acceptor = None  # as after a record under which another roster ruled
+    enclave._told = None  # as after a record under which another roster ruled
     ask(enclave, frames.RECORD, world.deploy_record().to_value()).unwrap()
-    assert enclave._acceptor is acting
+    assert [before] == list(enclave._acceptors.items())

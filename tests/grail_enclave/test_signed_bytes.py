@@ -63,9 +63,11 @@ def test_S1_a_decision_for_another_transaction_signs_nothing(built: Assembled) -
         (good, replace(decided, outpoints=())),
     ):
         with pytest.raises(Refused) as caught:
-            signer.sign(checked, proposal, decision, 1_000)
+            signer.sign(checked, proposal, decision, 1_000, 0)
         assert caught.value.rule == "NotDecided"
-    assert signer.sign(checked, good, decided, 1_000).txid == checked.tx.txid
+    with pytest.raises(Refused, match="another roster's"):
+        signer.sign(checked, good, decided, 1_000, 1)
+    assert signer.sign(checked, good, decided, 1_000, 0).txid == checked.tx.txid
 
 
 @pytest.mark.parametrize("kind", [0x00, 0x02, 0x03, 0x41, 0x81, 0x82, 0x83])

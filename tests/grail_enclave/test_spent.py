@@ -12,6 +12,7 @@ from enclave_world import (
     RATE,
     World,
     account,
+    acting,
     ask,
     double_spend,
     open_round,
@@ -41,8 +42,7 @@ def world() -> World:
 
 
 def known(enclave: Enclave) -> int:
-    assert enclave._acceptor is not None
-    return len(enclave._acceptor.memory.known)
+    return len(acting(enclave).memory.known)
 
 
 def test_S23_a_double_spent_input_frees_the_vault_after_one_block(world):

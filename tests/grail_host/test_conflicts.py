@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from enclave_world import ALICE, World, rule, two_coins, vote
+from enclave_world import ALICE, World, acting, rule, two_coins, vote
 
 from grail.bitcoin.tx import Tx, TxIn
 from grail.operators import frames
@@ -33,7 +33,7 @@ async def asked(client, frame: Frame) -> Reply:  # type: ignore[no-untyped-def]
 
 
 def families(enclave) -> int:  # type: ignore[no-untyped-def]
-    return len(enclave._acceptor.memory.known)
+    return len(acting(enclave).memory.known)
 
 
 def pegged(world: World):  # type: ignore[no-untyped-def]

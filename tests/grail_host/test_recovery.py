@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from enclave_world import KEYS, World, ask, vote
+from enclave_world import KEYS, World, ask, hello_body, vote
 from kernel import verify_spend
 from peers_in_memory import reach
 
@@ -124,7 +124,7 @@ def test_S16_a_host_relays_another_operators_hello(host, world: World):
             world.feed(other)
             ask(other, frames.FIRST_ROSTER_ACCEPT, world.first_roster.fields()).unwrap()
             ask(other, frames.RECORD, world.deploy_record().to_value()).unwrap()
-            hello = ask(other, frames.HELLO, 2).unwrap()
+            hello = ask(other, frames.HELLO, hello_body(other, 2)).unwrap()
             frame = Frame(frames.GRANT, [hello, None])
             answer = await client.post("/v1/grant", content=frame.raw)
             assert Reply.parse(answer.content).refusal is None

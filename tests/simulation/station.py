@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache
 from random import Random
 
-from enclave_world import KEYS
+from enclave_world import KEYS, acting
 from made_chain import MadeChain
 
 from grail.bitcoin.tx import Tx
@@ -109,7 +109,7 @@ class Instance:
     @property
     def replaced(self) -> bool:
         """Whether it had an epoch, and knows of a newer instance since."""
-        acceptor = self.enclave._acceptor
+        acceptor = acting(self.enclave)
         return acceptor is not None and acceptor.epoch > 0 and not acceptor.recovered
 
     def trace(self, digest: bytes, rule: str, verdict: str, _nanoseconds: int) -> None:
@@ -135,7 +135,7 @@ def begun(instance: Instance) -> Enclave:
     enclave._headers._nodes.update(made._headers._nodes)
     enclave._headers._best[:] = made._headers._best
     enclave._members._accepted = made._members._accepted
-    enclave._members._deployed = made._members._deployed
+    enclave._members._steps = made._members._steps
     reply = enclave.reply(Frame(frames.RECORD, _record()).raw)
     reply.unwrap()
     return enclave

@@ -15,6 +15,7 @@ STEPS = (
     "kept",
     "vault",
     "succession",
+    "changed",
     "policy",
     "voting",
     "instances",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enclave_world import KEYS, ask, vote
+from enclave_world import KEYS, ask, hello_body, vote
 
 from grail.operators import frames
 from grail.operators.epochs import Epochs
@@ -35,13 +35,13 @@ def a_vote_of_an_enclave_that_forgot(scene: Scene) -> Target:
     out=patched(Epochs, "recovered", new=False),
 )
 def the_newest_instance_asked_to_begin_anew(scene: Scene) -> Target:
-    assert scene
-    return Target(Frame(frames.HELLO, 2))
+    return Target(Frame(frames.HELLO, hello_body(scene.enclaves(1)[0], 2)))
 
 
 def hello_of(scene: Scene, index: int) -> bytes:
     """A new instance of an operator asks for epoch 2."""
-    raw = ask(scene.new_instance(index), frames.HELLO, 2).unwrap()
+    new = scene.new_instance(index)
+    raw = ask(new, frames.HELLO, hello_body(new, 2)).unwrap()
     assert isinstance(raw, bytes)
     return raw
 
@@ -86,7 +86,7 @@ def a_recovery_by_the_answers_to_a_clone(scene: Scene) -> Target:
     grants = [ask(each, frames.GRANT, [clones, None]).unwrap() for each in others]
     return Target(
         Frame(frames.RECOVER, [grants, []]),
-        prepare=lambda enclave: ask(enclave, frames.HELLO, 2).unwrap(),
+        prepare=lambda enclave: ask(enclave, frames.HELLO, hello_body(enclave, 2)).unwrap(),
         handed_over=True,
     )
 

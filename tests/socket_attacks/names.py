@@ -34,8 +34,6 @@ CAPITALISED = re.compile(r"(?:[A-Z][a-z]+)+")
 EXCEPTED = {
     "Unchecked": "no rule as shipped leaves it to a later one: see test_robustness, S35",
     "InternalError": "a fault that nobody foresaw, so nobody can send it: see test_robustness, S35",
-    "RetiredRoster": "needs a change of rosters, which operators cannot agree on yet",
-    "MoveNotEqual": "needs a change of rosters, which operators cannot agree on yet",
     "DepositDepth": "the name of a rule in the configuration; its refusal is NotConfirmed",
     "SpellIncorrect": "the name of a group of rules; each refuses by its own name",
     "InputTooLarge": "what a security module answers its own enclave: see test_nsm",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from enclave_world import KEYS, MALLORY, QUORUM, N, open_round, promise, sign, vote
+from enclave_world import KEYS, MALLORY, QUORUM, N, acting, open_round, promise, sign, vote
 
 from grail.bitcoin.tx import Tx
 from grail.operators import certificates, frames
@@ -238,7 +238,7 @@ def a_memory_that_is_full(scene: Scene) -> Target:
 
     def filled(enclave: Enclave) -> None:
         """As many transactions under way as there is room for, put there directly."""
-        acceptor = enclave._acceptor
+        acceptor = acting(enclave)
         assert acceptor is not None
         for n in range(MAX_FAMILIES):
             name = Family(n.to_bytes(32, "big"))

@@ -28,6 +28,7 @@ from grail.connection.graph import NetworkGraph
 from grail.connection.labels import Labels
 from grail.connection.receipt import Receipt, Receipts, txid_of
 from grail.connection.roster_view import RosterView, roster_view
+from grail.connection.rosters import Books, books
 from grail.connection.session import Session
 from grail.connection.views import (
     Balances,
@@ -79,6 +80,7 @@ class Wallet(Face[AsyncWallet]):
     peg_in = blocking(AsyncWallet.peg_in)
     peg_out = blocking(AsyncWallet.peg_out)
     recover = blocking(AsyncWallet.recover)
+    move = blocking(AsyncWallet.move)
     transfer = blocking(AsyncWallet.transfer)
     issue = blocking(AsyncWallet.issue)
     create_pool = blocking(AsyncWallet.create_pool)
@@ -199,6 +201,10 @@ class Connection:
     def balances(self, *wallets: Wallet) -> Balances:
         """What some wallets hold, all of this machine's when none is named."""
         return Balances(wallet.balance() for wallet in wallets or self.wallets())
+
+    def books(self) -> Books:
+        """Units of zkBTC against the vault's sats, and what lies at which roster's addresses."""
+        return self.portal.call(books, self.session)
 
     @property
     def roster(self) -> RosterView:

@@ -19,6 +19,7 @@ from grail.apps.compiler import CompiledApp, compile_app
 from grail.apps.pool import Pool
 from grail.apps.token import Token
 from grail.apps.zkbtc import ZkBtc
+from grail.bitcoin.addresses import Roster
 from grail.bitcoin.node import ALREADY_CONFIRMED, Node
 from grail.bitcoin.psbt import Psbt
 from grail.bitcoin.spv import Inclusion
@@ -34,6 +35,7 @@ from grail.draft.assembled import Assembled, Context
 from grail.draft.draft import Purse
 from grail.errors import (
     ChainFull,
+    GrailError,
     Incorrect,
     InvalidInput,
     NodeError,
@@ -47,16 +49,19 @@ from grail.operators.client import Collected, collect
 from grail.operators.configuration import Configuration
 from grail.operators.evidence import Known, SigningRequest
 from grail.operators.messages import Scope
-from grail.operators.signing_job import SigningJob
-from grail.operators.transport import Host, HttpTransport, Transport
+from grail.operators.signing_job import SigningJob, deciding
+from grail.operators.transport import NOBODY, Host, HttpTransport, Transport
 from grail.operators.turns import Turn, Turns
-from grail.types import OutPoint, Txid, TxOut
+from grail.types import OutPoint, Txid, TxOut, XOnlyKey
 from grail.wallet.account import Account
 from grail.wallet.coins import Coin
 from grail.wallet.ledger import Ledger
 
 FEE_RATE = 2
 """sat/vB: above what every node relays, where nobody else bids."""
+
+DUST_ROOM = 1_000
+"""Sats that a vault has to hold above what it pays out, so that its change is no dust."""
 
 BEHIND = frozenset({"NotConfirmed", "DepositDepth", "ViewStale"})
 """What an operator answers that has not heard of the newest block; here the depth is right."""
@@ -120,7 +125,7 @@ class Session:
         self.transport = transport
         self.apps = apps
         self.rate = FEE_RATE
-        self.names = [o.name for o in sorted(network.operators, key=lambda o: o.key)]
+        self._ranked: dict[tuple[XOnlyKey, ...], HttpTransport] = {}
         self.limits = Limits()
         self.receipts: list[Receipt] = []
         self.unfinished = UnfinishedFolder(network.folder / "unfinished")
@@ -148,8 +153,7 @@ class Session:
                 f"{configuration.zkbtc_vk.hex()}",
                 hint="the network was started by another version",
             )
-        operators = sorted(network.operators, key=lambda operator: operator.key)
-        transport = HttpTransport([Host(o.url, network.token) for o in operators])
+        transport = HttpTransport([Host(o.url, network.token) for o in network.operators])
         session = cls(
             network,
             configuration,
@@ -171,20 +175,46 @@ class Session:
         await self.node.aclose()
         if isinstance(self.transport, HttpTransport):
             await self.transport.aclose()
+        for transport in self._ranked.values():
+            await transport.aclose()
 
     def check_roster(self) -> None:
-        """Raise `Incorrect` unless the operators in the network's file are the roster on chain."""
-        listed = sorted(operator.key for operator in self.file.operators)
-        if listed != list(self.context().roster.keys):
+        """Raise `Incorrect` unless the operators in the network's file have the roster on chain.
+
+        Those of earlier rosters, and those that are to join, may stand there beside them.
+        """
+        listed = {operator.key for operator in self.file.operators}
+        if not listed.issuperset(self.context().roster.keys):
             raise Incorrect(
                 "the operators in the network's file are not the roster that the chain names",
                 hint="do not use this network",
             )
 
+    def _meet_operators(self) -> None:
+        """Read the network's file again when the chain names operators that it did not have."""
+        listed = {operator.key for operator in self.file.operators}
+        named = {key for roster in self.ledger.record.rosters for key in roster.keys}
+        if named <= listed or not isinstance(self.transport, HttpTransport):
+            return
+        with contextlib.suppress(GrailError):
+            self.file = network_file.load(self.file.folder)
+
+    def ranked(self, scope: Scope) -> Transport:
+        """The transport to the operators of a roster, by rank."""
+        if not isinstance(self.transport, HttpTransport):
+            return self.transport
+        if scope.keys not in self._ranked:
+            hosts = {o.key: Host(o.url, self.file.token) for o in self.file.operators}
+            if not hosts.keys() >= set(scope.keys):  # some may be met later: nothing is kept
+                return HttpTransport([hosts.get(key, NOBODY) for key in scope.keys])
+            self._ranked[scope.keys] = HttpTransport([hosts[key] for key in scope.keys])
+        return self._ranked[scope.keys]
+
     async def refresh(self) -> Context:
         """Catch up with the chain, and send again what it forgot; what a draft needs to know."""
         async with self._lock:
             await self.ledger.follow()
+            self._meet_operators()
             if await self.outbox.tend(self.ledger, self.node, self.network.k):
                 await self.ledger.follow()
             self._spoken_for = self.outbox.spoken_for(self.ledger)
@@ -225,45 +255,57 @@ class Session:
         return Purse(coins, script, self.rate, waiting)
 
     def vault(self) -> list[Coin]:
-        """The vault's coins: plain outputs at zkBTC's guarded addresses."""
-        found: list[Coin] = []
-        for roster in self.ledger.record.rosters:
-            script = self.context().guard(self.zkbtc, roster).script_pubkey
-            found += [coin for coin in self.usable(script) if not coin.charms]
-        return found
+        """The vault's coins: plain outputs at zkBTC's guarded addresses, of all rosters."""
+        return [coin for roster in self.ledger.record.rosters for coin in self.vault_of(roster)]
+
+    def vault_of(self, roster: Roster) -> list[Coin]:
+        """The vault's coins at the address of one roster."""
+        script = self.context().guard(self.zkbtc, roster).script_pubkey
+        return [coin for coin in self.usable(script) if not coin.charms]
+
+    def vault_for(self, sats: int) -> list[Coin]:
+        """The ruling roster's part of the vault where that is enough, else all of it.
+
+        So nobody waits for a quorum of those who left while others can sign.
+        """
+        own = self.vault_of(self.context().roster)
+        return own if sum(coin.sats for coin in own) >= sats + DUST_ROOM else self.vault()
 
     def scope(self) -> Scope:
-        """Who may sign now: the roster that the newest confirmed Grail NFT names."""
-        ports = [c for c in self.ledger.holders(self.zkbtc.nft) if c.height is not None]
-        if len(ports) != 1:
-            raise Incorrect(f"{len(ports)} Grail NFTs are on chain, expected one")
-        roster = self.context().roster
-        return Scope(
-            self.network.id,
-            self._epoch_began(ports[0].outpoint),
-            self.configuration.digest,
-            roster.keys,
-            roster.quorum,
-        )
+        """Who decides for the roster that rules now. Raises `Incorrect`, `InvalidInput`."""
+        return self.scopes()[self.context().roster.epoch]
 
-    def _epoch_began(self, nft: OutPoint) -> OutPoint:
-        """Where the Grail NFT lay when its epoch began: naming a successor moves it on within one.
+    def scopes(self) -> list[Scope]:
+        """Who decides for each epoch, the oldest first. Raises `Incorrect`.
 
-        That outpoint is the roster's id in the signing rounds.
+        A roster's id in the signing rounds is the outpoint at which the Grail NFT lay when its
+        epoch began: naming a successor moves it on within one.
         """
-        app = self.zkbtc.nft
-        while (judged := self.ledger.verdict(nft.txid)) is not None and judged.checked is not None:
-            checked = judged.checked
-            epoch = read_state(checked.charms[nft.vout][app])[0].epoch
-            before = [
-                txin.outpoint
-                for txin, prevout in zip(checked.tx.inputs, checked.prevouts, strict=True)
-                if app in prevout.charms and read_state(prevout.charms[app])[0].epoch == epoch
-            ]
-            if not before:
+        ports = self.nft_ports()
+        began: dict[int, OutPoint] = {}
+        for outpoint, epoch in ports:
+            began.setdefault(epoch, outpoint)
+        rosters = self.ledger.record.rosters
+        if sorted(began) != list(range(len(rosters))) or not rosters:
+            raise Incorrect(f"Grail NFTs of epochs {sorted(began)} on chain, not of every epoch")
+        network, digest = self.network.id, self.configuration.digest
+        return [Scope(network, began[r.epoch], digest, r.keys, r.quorum) for r in rosters]
+
+    def nft_ports(self) -> list[tuple[OutPoint, int]]:
+        """Where the Grail NFT has lain in blocks, from the deploy on, each with its epoch."""
+        app, at = self.zkbtc.nft, self.network.grail_outpoint
+        found: list[tuple[OutPoint, int]] = []
+        while (txid := self.ledger.spender(at)) is not None:
+            judged = self.ledger.verdict(txid)
+            if self.ledger.confirmed_at(txid) is None or judged is None or judged.checked is None:
                 break
-            nft = before[0]
-        return nft
+            ports = [i for i, held in enumerate(judged.checked.charms) if app in held]
+            if len(ports) != 1:
+                break
+            at = OutPoint(txid, ports[0])
+            epoch = read_state(judged.checked.charms[ports[0]][app])[0].epoch
+            found.append((at, epoch))
+        return found
 
     # ---- the way of a transaction
 
@@ -288,7 +330,7 @@ class Session:
         take it.
         """
         if any(len(spend.witness) > 1 for spend in assembled.spends):
-            self._check_chain(assembled.tx)
+            self._check_chain(assembled)
         step("prove")
         proven = await anyio.to_thread.run_sync(assembled.prove)
         checked = proven.check() if proven.spell is not None else None
@@ -332,9 +374,16 @@ class Session:
             return job, receipt
         return None
 
-    def _check_chain(self, tx: Tx) -> None:
-        """Raise `ChainFull` when operators would find too many unconfirmed ancestors."""
-        found = self.ledger.unconfirmed_ancestors(tx)
+    def _check_chain(self, assembled: Assembled) -> None:
+        """Raise `ChainFull` when operators would take no unconfirmed ancestor, or not so many."""
+        for spend in assembled.spends:
+            coin = spend.coin
+            if coin.height is None and not coin.signed_by_quorum and len(spend.witness) > 1:
+                raise ChainFull(
+                    f"{coin.outpoint} is in no block, and no quorum signed it that rules now",
+                    hint="wait for a block, or give `patience`: a roster before this one signed it",
+                )
+        found = self.ledger.unconfirmed_ancestors(assembled.tx)
         most = self.configuration.max_unconfirmed
         if len(found) > most:
             raise ChainFull(
@@ -347,8 +396,9 @@ class Session:
     @contextlib.asynccontextmanager
     async def turn(self, contract: Contract) -> AsyncIterator[Turn]:
         """Wait for the turn at a contract where operators keep a queue (a hint, never a lock)."""
-        if isinstance(self.transport, HttpTransport):
-            async with Turns(self.transport).turn(contract.gid(self.network)) as turn:
+        transport = self.ranked(self.scope())
+        if isinstance(transport, HttpTransport):
+            async with Turns(transport).turn(contract.gid(self.network)) as turn:
                 yield turn
         else:
             yield Turn()
@@ -404,7 +454,12 @@ class Session:
         self.outbox.keep(Sent(job.what, collected.tx, job.fee, self.ledger.height, job.request))
         await self.publish(collected.tx)
         self.unfinished.drop(txid)
-        return self._noted(_receipt(job, collected.tx, collected))
+        receipt = _receipt(job, collected.tx, collected)
+        absent = {
+            self.named(who, collected.scope): self.named(said, collected.scope)
+            for who, said in receipt.absent.items()
+        }
+        return self._noted(replace(receipt, absent=absent))
 
     async def published(self, what: str, built: Assembled, tx: Tx) -> Receipt:
         """Publish a transaction that needs no operator. Raises `NodeError`."""
@@ -443,32 +498,37 @@ class Session:
             verify_input(tx, prevouts, index)
 
     def _noted(self, receipt: Receipt) -> Receipt:
-        named = {self._name(who): self._name(said) for who, said in receipt.absent.items()}
-        receipt = replace(receipt, absent=named)
         self.receipts.append(receipt)
         return receipt
 
     async def sign(self, request: bytes) -> Collected:
-        """Have a signing request signed by the operators.
+        """Have a signing request signed by the operators, of each roster that it concerns in turn.
 
         Operators that have not heard of the newest block are given a moment, and the evidence is
         made anew when blocks were undone meanwhile. Raises `Refused`, `QuorumNotReached`.
         """
-        deadline = anyio.current_time() + LAG_SECONDS
+        started = anyio.current_time()
+        deadline = started + LAG_SECONDS
         while True:
-            job = SigningJob.read(self.network, request)
+            scope = deciding(request, self.scopes())
+            job = SigningJob.read(self.network, request, scope)
             try:
-                return await collect(
+                found = await collect(
                     job,
                     self.network,
-                    self.scope(),
-                    self.transport,
+                    scope,
+                    self.ranked(scope),
                     limits=self.limits,
                     publish=self.publish,
                 )
             except QuorumNotReached as exc:
                 if exc.rule not in BEHIND or anyio.current_time() >= deadline:
-                    raise self._named(exc) from exc
+                    raise self._named(exc, scope) from exc
+            else:
+                if not job.later:
+                    return replace(found, seconds=anyio.current_time() - started)
+                request = job.continued(found.tx)
+                continue
             await anyio.sleep(LAG_PAUSE)
             await self.refresh()
             request = await self.renewed(request)
@@ -483,19 +543,19 @@ class Session:
             return request  # a parent is nowhere now: the operators say so themselves
         return evidence.assemble(psbt, before.bundles, known).serialize()
 
-    def _named(self, error: QuorumNotReached) -> QuorumNotReached:
+    def _named(self, error: QuorumNotReached, scope: Scope) -> QuorumNotReached:
         """The same error with operators by the names that the network's file gives them."""
-        replies = {self._name(who): self._name(said) for who, said in error.replies.items()}
-        return QuorumNotReached(
-            error.rule, self._name(error.detail), replies=replies, hint=error.hint
-        )
+        said = {self.named(w, scope): self.named(s, scope) for w, s in error.replies.items()}
+        detail = self.named(error.detail, scope)
+        return QuorumNotReached(error.rule, detail, replies=said, hint=error.hint)
 
-    def _name(self, text: str) -> str:
-        """A text of the operators' reports, which count by rank, with names instead."""
+    def named(self, text: str, scope: Scope) -> str:
+        """A text of a roster's reports, which count by rank, with names instead."""
+        names = {operator.key: operator.name for operator in self.file.operators}
 
         def named(found: re.Match[str]) -> str:
             rank = int(found[1])
-            return self.names[rank] if rank < len(self.names) else found[0]
+            return names.get(scope.keys[rank], found[0]) if rank < scope.n else found[0]
 
         return re.sub(r"\boperator (\d+)\b", named, text)
 
@@ -513,16 +573,18 @@ class Session:
     async def _known(self, psbt: Psbt) -> Known:
         transactions: dict[Txid, bytes] = {}
         inclusions: dict[Txid, Inclusion] = {}
+        heights: dict[Txid, int] = {}
+        record, height = self.ledger.record, self.ledger.height + 1
         while True:
-            known = Known(transactions, inclusions, self.ledger.record.rosters)
+            known = Known(transactions, inclusions, record.rosters, record.reigns, heights, height)
             absent = evidence.missing(psbt, known)
             if not absent:
                 return known
             for txid in absent:
                 transactions[txid] = (await self.ledger.transaction(txid)).serialize()
-                inclusion = self.ledger.inclusion(txid)
-                if inclusion is not None:
-                    inclusions[txid] = inclusion
+                inclusion, at = self.ledger.inclusion(txid), self.ledger.confirmed_at(txid)
+                if inclusion is not None and at is not None:
+                    inclusions[txid], heights[txid] = inclusion, at
 
     async def publish(self, tx: Tx) -> None:
         """Send a transaction, with its parents that the node dropped: it may pay for them.

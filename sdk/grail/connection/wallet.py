@@ -17,6 +17,7 @@ from grail.bridge.deposit import DELAY, MAX_FEE, Deposit
 from grail.bridge.peg_in import draft_peg_in
 from grail.bridge.peg_out import draft_peg_out
 from grail.bridge.recovery import recover
+from grail.bridge.roster import MOVES
 from grail.charms.app import App, Contract
 from grail.connection.deposits import PendingDeposit, Terms
 from grail.connection.display import Cell, Shown
@@ -24,6 +25,7 @@ from grail.connection.fee_raise import WHAT, By, raise_fee
 from grail.connection.labels import Labels
 from grail.connection.progress import showing
 from grail.connection.receipt import Receipt, txid_of
+from grail.connection.rosters import move_all
 from grail.connection.session import Session
 from grail.connection.swap import Intent, SwapReceipt, pool_port, swap
 from grail.draft.assembled import Assembled
@@ -316,12 +318,21 @@ class AsyncWallet:
         built = draft_peg_out(
             session.context(),
             session.apps.zkbtc,
-            session.vault(),
+            session.vault_for(units),
             purse,
             burn=units,
             pay_to=pay_to,
         )
         return await self._complete("peg-out", built, intent)
+
+    async def move(self, most: int = MOVES) -> list[Receipt]:
+        """Move what older rosters still guard to the one that rules, this wallet paying the fees.
+
+        Anyone may: nothing changes but the address. At most `most` outputs go in one transaction,
+        which takes a confirmed coin of the wallet's. Raises `InsufficientFunds`,
+        `QuorumNotReached`; what was moved before stays moved.
+        """
+        return await move_all(self.session, self.account, most)
 
     # ---- tokens and pools
 

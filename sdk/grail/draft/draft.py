@@ -227,7 +227,8 @@ class Draft:
         """
         charmed = [spent.coin for spent in self.spends if spent.coin.charms]
         placed = any(payment.charms for payment in self.payments)
-        spelled = bool(self.acts or placed or (charmed and not self.burn))
+        # The quorum signs nothing without a spell, be there charms or not.
+        spelled = bool(self.acts or placed or self.guarded or (charmed and not self.burn))
         if spelled:
             if self.burn:
                 raise InvalidInput("burning is for a transaction without a spell")

@@ -7,7 +7,8 @@ whoever sent a bad one is left out.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 
 import anyio
@@ -22,12 +23,15 @@ from grail.operators.coordinator import Coordinator
 from grail.operators.frames import Reply, Signatures
 from grail.operators.messages import Scope
 from grail.operators.report import Report
-from grail.operators.signing_job import SigningJob
+from grail.operators.signing_job import SigningJob, deciding
 from grail.operators.transport import Transport
 from grail.types import XOnlyKey
 
 Publish = Callable[[Tx], Awaitable[None]]
 """Sends a finished transaction to a node; must not mind one that is there already."""
+
+Connect = Callable[[Scope], AbstractAsyncContextManager[Transport]]
+"""Gives the transport to the operators of a roster, in the order of their ranks."""
 
 
 SIGN_ROUNDS = 3
@@ -36,8 +40,9 @@ SIGN_ROUNDS = 3
 
 @dataclass(frozen=True)
 class Collected:
-    """A transaction with all witnesses, and how it came about.
+    """A transaction with the witnesses of a roster's inputs, and how it came about.
 
+    `scope` says which roster's; where younger ones have to sign as well, theirs are missing yet.
     `signatures` holds each operator's by input, `decision` is what allowed them; `seconds` is from
     the first question to the last signature.
     """
@@ -47,6 +52,7 @@ class Collected:
     decision: Decision = field(repr=False)
     report: Report = field(repr=False)
     seconds: float
+    scope: Scope = field(repr=False)
 
 
 async def collect(
@@ -71,12 +77,37 @@ async def collect(
         await pass_on(operators, network, decision, other, publish)
 
     coordinator = Coordinator(
-        operators, lambda body: SigningJob.read(network, body).proposal, passed_on
+        operators, lambda body: SigningJob.read(network, body, scope).proposal, passed_on
     )
     decision = await coordinator.decide(job.proposal)
     signatures = await gather_signatures(operators, job, decision)
     seconds = anyio.current_time() - started
-    return Collected(job.finalised(signatures), signatures, decision, operators.report, seconds)
+    tx = job.finalised(signatures)
+    return Collected(tx, signatures, decision, operators.report, seconds, scope)
+
+
+async def collect_all(
+    body: bytes,
+    network: Network,
+    scopes: Sequence[Scope],
+    connect: Connect,
+    *,
+    limits: Limits | None = None,
+    publish: Publish | None = None,
+) -> Collected:
+    """As `collect`, of each roster whose inputs the request spends, the oldest first.
+
+    `scopes` are all rosters', the oldest first; `connect` gives the transport to one of them.
+    """
+    started = anyio.current_time()
+    while True:
+        scope = await anyio.to_thread.run_sync(deciding, body, scopes)
+        job = await anyio.to_thread.run_sync(SigningJob.read, network, body, scope)
+        async with connect(scope) as transport:
+            found = await collect(job, network, scope, transport, limits=limits, publish=publish)
+        if not job.later:
+            return replace(found, seconds=anyio.current_time() - started)
+        body = job.continued(found.tx)
 
 
 async def gather_signatures(
@@ -152,9 +183,9 @@ async def pass_on(
     # Its answers are no answers to our own request: they go into a report of their own.
     apart = replace(operators, report=Report())
     try:
-        job = SigningJob.read(network, other.body)
+        job = SigningJob.read(network, other.body, operators.scope)
         signatures = await gather_signatures(apart, job, decision)
-        if publish is not None:
+        if publish is not None and not job.later:
             await publish(job.finalised(signatures))
     except GrailError:
         # Ours is refused whether or not the other one comes through: its owner and the operators'

@@ -32,6 +32,9 @@ M = TypeVar("M", bound=Message)
 SPENT = "build the transaction again on outputs that are unspent"
 """What to do when a block holds a spend of an input."""
 
+TIMELY = frozenset({"HeightStale", "RecoveryNear", "RetiredRoster", "MoveNotEqual"})
+"""What is answered to a request that was in time once: promises of others show that it was."""
+
 LONELY = 3
 """Rounds in a row that too few answered before a coordinator gives up."""
 
@@ -246,6 +249,7 @@ class Coordinator:
         promises: dict[int, Promise] = {}
         refused: set[int] = set()
         lagging: dict[int, int] = {}
+        late: set[int] = set()
         ended: list[_Taken] = []
         above = [opened.round]
 
@@ -266,6 +270,8 @@ class Coordinator:
                     lagging[operator] = reply.standing.promised
                 if (taken := self._taken(reply.standing, target)) is not None:
                     ended.append(taken)
+            elif reply.refusal.rule in TIMELY:
+                late.add(operator)
             return bool(ended) or (self._agreed(promises) and blocked() is None)
 
         def waiting() -> bool:
@@ -278,9 +284,10 @@ class Coordinator:
         await self._about(target.family).ask(
             "promised", frame, heard, hopeless=hopeless, patient=waiting
         )
-        if lagging and waiting() and not ended:
+        if (lagging or late) and waiting() and not ended:
             shown = frames.promise_frame(opened, target.body, list(promises.values()))
-            await self._about(target.family).ask("promised", shown, heard, tuple(lagging))
+            again = (*lagging, *sorted(late))
+            await self._about(target.family).ask("promised", shown, heard, again)
         if ended:
             return ended[0]
         alive = len(promises.keys() | refused)
@@ -451,7 +458,7 @@ class Coordinator:
 
         apart = replace(self.operators, report=Report())
         accusers = [o for o, message in messages.items() if message.head.v[operator] > had]
-        await apart.ask("told", frames.newest_frame(operator), heard, accusers)
+        await apart.ask("told", frames.newest_frame(operator, self._scope.roster), heard, accusers)
         if words:
             frame = frames.grant_frame(words[0])
             await apart.ask("told", frame, lambda _operator, _reply: True, (operator,))

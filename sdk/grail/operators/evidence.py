@@ -20,8 +20,8 @@ Evidence holds, each transaction once and in any order:
 Previous transactions may stand in the PSBT's `non_witness_utxo` instead of here when they need
 neither inclusion nor prevouts; every input needs its full previous transaction in one of the two.
 
-The record frame carries the confirmed deploy transaction in the same manner, and later the spend of
-the Grail NFT that names a successor:
+The record frame carries the confirmed deploy transaction in the same manner, and later each spend
+of the Grail NFT, which names a roster or a successor:
 
     DeployRecord   = {"tx": raw, "inclusion": inclusion, "bundles": [bytes..], "evidence": [..]}
 
@@ -46,6 +46,7 @@ from grail.bitcoin.addresses import Roster, quorum_leaf
 from grail.bitcoin.psbt import Psbt
 from grail.bitcoin.spv import Inclusion
 from grail.bitcoin.tx import Tx
+from grail.charms.record import Reign
 from grail.errors import DecodeError, InvalidInput, TooLarge
 from grail.types import MAX_MONEY, Txid, TxOut
 
@@ -169,7 +170,7 @@ class SigningRequest:
 
 @dataclass(frozen=True)
 class DeployRecord:
-    """The confirmed transaction that put the first roster on chain, with all that proves it."""
+    """A confirmed transaction of the Grail NFT, the deploy or a later one, and what proves it."""
 
     raw: bytes
     inclusion: Inclusion
@@ -230,11 +231,18 @@ class HistoryPart:
 
 @dataclass(frozen=True)
 class Known:
-    """What a client has fetched: raw transactions, where they are confirmed, and the rosters."""
+    """What a client has fetched: raw transactions, where they are confirmed, and the rosters.
+
+    Where there were several rosters, `reigns` says when each ruled, `heights` where transactions
+    are confirmed, and `height` is the next block's: a quorum's word counts within its reign alone.
+    """
 
     transactions: Mapping[Txid, bytes]
     inclusions: Mapping[Txid, Inclusion]
     rosters: Sequence[Roster]
+    reigns: Sequence[Reign] = ()
+    heights: Mapping[Txid, int] = field(default_factory=dict)
+    height: int = 0
     _parsed: dict[Txid, Tx] = field(default_factory=dict, repr=False, compare=False)
 
     def tx(self, txid: Txid) -> Tx | None:
@@ -245,6 +253,13 @@ class Known:
                 return None
             self._parsed[txid] = Tx.parse(raw)
         return self._parsed[txid]
+
+    def quorums(self, txid: Txid) -> list[Roster]:
+        """The rosters whose word on this transaction counts."""
+        if not self.reigns:
+            return list(self.rosters)
+        at = self.heights.get(txid, self.height)
+        return [reign.roster for reign in self.reigns if reign.rules(at)]
 
 
 def is_anchor(tx: Tx, rosters: Collection[Roster]) -> bool:
@@ -314,7 +329,7 @@ def _walk(psbt: Psbt, known: Known) -> tuple[dict[Txid, tuple[TxOut, ...] | None
             absent.add(txid)
             continue
         needed.setdefault(txid, None)
-        anchor = is_anchor(tx, known.rosters)
+        anchor = is_anchor(tx, known.quorums(txid))
         confirmed = txid in known.inclusions
         if anchor and (history or not confirmed):
             prevouts, lacking = _spent(tx, known)

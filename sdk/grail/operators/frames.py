@@ -8,6 +8,8 @@
     headers              [80-byte header..], oldest first       [hash, height, work] of the best
     first_roster/sign    [[key..], quorum, internal key]        64-byte signature
     first_roster/accept  FirstRoster                            null
+    next_roster/sign     [epoch, [key..], quorum, internal key] 64-byte signature
+    next_roster/agree    NextRoster                             null
     record               DeployRecord (evidence.py)             [epoch, roster id (36 bytes)]
     vote                 request                                Vote, ballot 0
     open                 [round, request]                       Open
@@ -17,9 +19,9 @@
     body                 family                                 Standing, or null when unknown
     spent                [raw tx, inclusion, [raw tx..]]        null
     history              HistoryPart (evidence.py)              [verdicts made, txid or null]
-    hello                epoch asked for                        Hello
+    hello                [epoch asked for, roster id]           Hello
     grant                [Hello, number of a page or null]      Grant, or that page of it
-    newest               operator                               Hello of its newest, or null
+    newest               [operator, roster id]                  Hello of its newest, or null
     recover              [[Grant..], [page..]]                  [hash of a missing page..]
     restore              [[Vote..], request]                    null
     link/dial            null                                   [number, [bytes..]]
@@ -29,6 +31,12 @@
     roster/say           a state of the roster                  null
     roster/expect        [key..]                                null
     roster/view          null                                   RosterShown
+
+`next_roster/sign` has an enclave vouch for a roster that is to follow and that it is in;
+`next_roster/agree` tells an enclave which one its operator wants. Its own host alone asks for them.
+`record` brings the deploy first and then each later spend of the Grail NFT, in order.
+A roster's id is the outpoint at which the Grail NFT lay when its epoch began: there is one voting
+state for each.
 
 From `hello` to `restore` they are for a new instance of an operator (ROUNDS.md, rule 6). Only its
 own host has a use for `hello`, `recover` and `restore`. `grant` is for the other operators; an
@@ -72,6 +80,7 @@ from grail.operators.messages import (
     Scope,
     Standing,
     Vote,
+    read_outpoint,
 )
 from grail.operators.spent import MAX_PATH
 from grail.types import OutPoint, Txid, XOnlyKey
@@ -80,6 +89,8 @@ STATUS: Final = "status"
 HEADERS: Final = "headers"
 FIRST_ROSTER_SIGN: Final = "first_roster/sign"
 FIRST_ROSTER_ACCEPT: Final = "first_roster/accept"
+NEXT_ROSTER_SIGN: Final = "next_roster/sign"
+NEXT_ROSTER_AGREE: Final = "next_roster/agree"
 RECORD: Final = "record"
 VOTE: Final = "vote"
 OPEN: Final = "open"
@@ -107,6 +118,8 @@ KINDS: Final = (
     HEADERS,
     FIRST_ROSTER_SIGN,
     FIRST_ROSTER_ACCEPT,
+    NEXT_ROSTER_SIGN,
+    NEXT_ROSTER_AGREE,
     RECORD,
     VOTE,
     OPEN,
@@ -268,13 +281,65 @@ class Instance:
         return cls(epoch, floor, recovered, lacking)
 
 
+MAX_EPOCHS = 1_024
+"""Epochs that a status names; the newest of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """One epoch of the record as an enclave has it: who signs, from which height, and own place.
+
+    `roster` is the roster's id. `index` and `instance` are there where its key is a member's.
+    """
+
+    epoch: int
+    roster: OutPoint
+    keys: tuple[XOnlyKey, ...]
+    quorum: int
+    internal_key: XOnlyKey
+    start: int
+    index: int | None = None
+    instance: Instance | None = None
+
+    def fields(self) -> list[Any]:
+        """As it stands inside a status."""
+        return [
+            self.epoch,
+            self.roster.serialize(),
+            [bytes(key) for key in self.keys],
+            self.quorum,
+            bytes(self.internal_key),
+            self.start,
+            self.index,
+            None if self.instance is None else self.instance.fields(),
+        ]
+
+    @classmethod
+    def from_fields(cls, value: Any) -> Seat:
+        """Read what `fields` wrote. Raises `DecodeError` or `InvalidInput`."""
+        parts = Fields(value, "seat", 8)
+        epoch = parts.uint("epoch", 32)
+        roster = read_outpoint(parts.blob("roster id", 36), "seat")
+        items = parts.items("keys", MAX_OPERATORS)
+        members = Fields(items, "seat: keys")
+        keys = tuple(XOnlyKey(members.blob("key", 32)) for _ in items)
+        quorum, internal = parts.uint("quorum", 16), XOnlyKey(parts.blob("internal key", 32))
+        start, index = parts.uint("start", 32), parts.optional("index")
+        instance = parts.optional("instance")
+        if index is not None and (type(index) is not int or not 0 <= index < len(keys)):
+            raise DecodeError("seat: index is neither a member's nor null")
+        found = None if instance is None else Instance.from_fields(instance)
+        return cls(epoch, roster, keys, quorum, internal, start, index, found)
+
+
 @dataclass(frozen=True, slots=True)
 class Status:
     """What an enclave says of itself to its host. Unsigned: for people and for start-up only.
 
     `alarm` names a transaction that a quorum signed and that a full check found incorrect.
-    `index`, `keys` and `quorum` are there once a first roster is accepted, `epoch` (the roster's)
-    and `roster` (the Grail NFT's outpoint) and `instance` once the deploy is on record.
+    `index`, `keys` and `quorum` are of the newest roster, or of the first once it is accepted;
+    `epoch` and `roster` (its id) and `instance` are there once the deploy is on record. `seats` has
+    every epoch on record, and `port` is where the Grail NFT lies by that record.
     """
 
     key: XOnlyKey
@@ -288,6 +353,8 @@ class Status:
     quorum: int = 0
     alarm: Txid | None = None
     instance: Instance | None = None
+    seats: tuple[Seat, ...] = ()
+    port: OutPoint | None = None
 
     @property
     def scope(self) -> Scope:
@@ -295,6 +362,17 @@ class Status:
         if self.roster is None:
             raise Unavailable("the enclave has no roster on record")
         return Scope(self.network, self.roster, self.configuration, self.keys, self.quorum)
+
+    def scope_of(self, seat: Seat) -> Scope:
+        """What messages of this epoch are good for. Raises `InvalidInput`."""
+        return Scope(self.network, seat.roster, self.configuration, seat.keys, seat.quorum)
+
+    @property
+    def scopes(self) -> tuple[Scope, ...]:
+        """Those of all epochs on record, the oldest first. Raises as `scope`."""
+        if not self.seats:
+            raise Unavailable("the enclave has no roster on record")
+        return tuple(map(self.scope_of, self.seats))
 
     def fields(self) -> list[Any]:
         """The body of the reply."""
@@ -310,12 +388,14 @@ class Status:
             self.quorum,
             None if self.alarm is None else bytes(self.alarm),
             None if self.instance is None else self.instance.fields(),
+            [seat.fields() for seat in self.seats[-MAX_EPOCHS:]],
+            None if self.port is None else self.port.serialize(),
         ]
 
     @classmethod
     def from_fields(cls, value: Any) -> Status:
         """Read what `fields` wrote. Raises `DecodeError`."""
-        parts = Fields(value, "status", 11)
+        parts = Fields(value, "status", 13)
         key = XOnlyKey(parts.blob("key", 32))
         network = parts.blob("network", 32)
         configuration = parts.blob("configuration", 32)
@@ -333,6 +413,8 @@ class Status:
         if alarm is not None and (type(alarm) is not bytes or len(alarm) != 32):
             raise DecodeError("status: alarm is not a txid or null")
         instance = parts.optional("instance")
+        seats = tuple(Seat.from_fields(each) for each in parts.items("seats", MAX_EPOCHS))
+        port = parts.optional("port")
         return cls(
             key,
             network,
@@ -345,6 +427,8 @@ class Status:
             quorum,
             None if alarm is None else Txid(alarm),
             None if instance is None else Instance.from_fields(instance),
+            seats,
+            None if port is None else read_outpoint(port, "status"),
         )
 
 
@@ -416,9 +500,9 @@ def spent_frame(raw: bytes, inclusion: Inclusion, path: Sequence[bytes] = ()) ->
     return Frame(SPENT, [raw, inclusion.to_value(), list(path)])
 
 
-def hello_frame(epoch: int) -> Frame:
-    """Have the own enclave ask for an epoch."""
-    return Frame(HELLO, epoch)
+def hello_frame(epoch: int, roster: OutPoint) -> Frame:
+    """Have the own enclave ask for an epoch as a member of that roster."""
+    return Frame(HELLO, [epoch, roster.serialize()])
 
 
 def grant_frame(hello: Hello, page: int | None = None) -> Frame:
@@ -426,9 +510,9 @@ def grant_frame(hello: Hello, page: int | None = None) -> Frame:
     return Frame(GRANT, [hello.serialize(), page])
 
 
-def newest_frame(operator: int) -> Frame:
-    """Ask for the word of an operator's newest instance that is known of."""
-    return Frame(NEWEST, operator)
+def newest_frame(operator: int, roster: OutPoint) -> Frame:
+    """Ask for the word of the newest known instance of an operator of that roster."""
+    return Frame(NEWEST, [operator, roster.serialize()])
 
 
 def recover_frame(grants: Sequence[Grant], pages: Sequence[bytes] = ()) -> Frame:
@@ -441,9 +525,10 @@ def restore_frame(votes: Sequence[Vote], request: bytes) -> Frame:
     return Frame(RESTORE, [[vote.serialize() for vote in votes], request])
 
 
-def read_hello(body: Any) -> int:
-    """The epoch of a hello frame. Raises `DecodeError`."""
-    return Fields([body], "hello frame").uint("epoch", 32)
+def read_hello(body: Any) -> tuple[int, OutPoint]:
+    """The epoch and the roster's id of a hello frame. Raises `DecodeError`."""
+    parts = Fields(body, "hello frame", 2)
+    return parts.uint("epoch", 32), read_outpoint(parts.blob("roster id", 36), "hello frame")
 
 
 def read_grant(body: Any) -> tuple[Hello, int | None]:
@@ -454,9 +539,10 @@ def read_grant(body: Any) -> tuple[Hello, int | None]:
     return hello, None if number is None else Fields([number], "grant frame").uint("page", 16)
 
 
-def read_newest(body: Any) -> int:
-    """The operator of a newest frame. Raises `DecodeError`."""
-    return Fields([body], "newest frame").uint("operator", 16)
+def read_newest(body: Any) -> tuple[int, OutPoint]:
+    """The operator and the roster's id of a newest frame. Raises `DecodeError`."""
+    parts = Fields(body, "newest frame", 2)
+    return parts.uint("operator", 16), read_outpoint(parts.blob("roster id", 36), "newest frame")
 
 
 def read_recover(body: Any) -> tuple[tuple[Grant, ...], tuple[bytes, ...]]:

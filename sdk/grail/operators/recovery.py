@@ -19,6 +19,7 @@ from grail.operators.certificates import consistent_subset
 from grail.operators.frames import Frame, Instance, Reply, Status
 from grail.operators.grants import MAX_EPOCH, Grant, Hello, Page, page_hash
 from grail.operators.messages import Family, Standing
+from grail.types import OutPoint
 
 Own = Callable[[Frame], Awaitable[Reply]]
 """Asks the own enclave."""
@@ -56,9 +57,10 @@ async def recover(
     needs none or refuses what the others sent.
     """
     carrier = _Carrier(own, operators, index)
-    epoch = (await _instance(own)).floor + 1
+    roster = operators.scope.roster
+    epoch = (await _instance(own, roster)).floor + 1
     for _ in range(ASKS):
-        hello = Hello.parse((await own(frames.hello_frame(epoch))).blob())
+        hello = Hello.parse((await own(frames.hello_frame(epoch, roster))).blob())
         found = await carrier.gather(hello)
         while found is not None and not await carrier.bring(hello, found):
             found = carrier.chosen()
@@ -87,7 +89,7 @@ async def restore(
     """
     tried: set[Family] = set()
     while True:
-        lacking = (await _instance(own)).lacking
+        lacking = (await _instance(own, operators.scope.roster)).lacking
         new = [family for family in lacking if family not in tried]
         if not new:
             return lacking
@@ -237,8 +239,10 @@ async def _ask(operators: Operators, operator: int, frame: Frame) -> Reply:
         raise Unavailable(f"no answer in {operators.limits.answer:g} s") from exc
 
 
-async def _instance(own: Own) -> Instance:
-    found = Status.from_fields((await own(Frame(frames.STATUS))).unwrap()).instance
+async def _instance(own: Own, roster: OutPoint) -> Instance:
+    """The own enclave's instance as a member of that roster."""
+    seats = Status.from_fields((await own(Frame(frames.STATUS))).unwrap()).seats
+    found = next((seat.instance for seat in seats if seat.roster == roster), None)
     if found is None:
-        raise Refused("ViewStale", "the enclave has no roster on record")
+        raise Refused("ViewStale", "the enclave has no such roster on record")
     return found

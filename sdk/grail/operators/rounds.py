@@ -258,6 +258,17 @@ class Acceptor:
         self.epochs.seen_self(self._own_epoch(votes))
         return decision
 
+    def began(self, proposal: Proposal, shown: Sequence[Promise] = ()) -> bool:
+        """Whether this instance voted for it, or so many promised it that one honest one did.
+
+        Whoever promises what he did not vote for has looked at all of it, or was shown the same.
+        """
+        known = self.memory.known.get(proposal.family)
+        if known is not None and known.vote is not None:
+            return True
+        promised = [promise for promise in shown if promise.family == proposal.family]
+        return self._shown(promised, proposal) > 0
+
     def body(self, family: Family) -> Standing | None:
         """The transaction behind a family, and its decision, for whoever must finish it."""
         known = self.memory.known.get(family)

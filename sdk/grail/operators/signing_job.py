@@ -1,14 +1,15 @@
 """One signing request, with what its collector must know of it: what is voted on, what is signed.
 
 All of it is computed from the request's bytes. The inputs without a witness are the quorum's; the
-leaves that they are spent by stand in the PSBT (PSBT_IN_TAP_LEAF_SCRIPT).
+leaves that they are spent by stand in the PSBT (PSBT_IN_TAP_LEAF_SCRIPT). Where they are of several
+rosters, the oldest one's are signed first, and then stand in the request to the next.
 """
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from grail.bitcoin.network import Network
 from grail.bitcoin.psbt import Psbt
@@ -20,6 +21,7 @@ from grail.errors import DecodeError, Incorrect, InvalidInput, SignatureInvalid
 from grail.operators.certificates import Proposal, family
 from grail.operators.evidence import SigningRequest
 from grail.operators.frames import Signatures
+from grail.operators.messages import Scope
 from grail.types import Txid, TxOut, XOnlyKey
 
 OP_CHECKSIG, OP_CHECKSIGADD, OP_NUMEQUAL = 0xAC, 0xBA, 0x9C
@@ -38,6 +40,10 @@ class QuorumLeaf:
         """From a leaf whose script is leafQ. Raises `DecodeError`."""
         keys, quorum = read_quorum_leaf(leaf.script)
         return cls(keys, quorum, leaf)
+
+    def signs(self, scope: Scope) -> bool:
+        """Whether it is the leaf of this roster."""
+        return (self.keys, self.quorum) == (scope.keys, scope.quorum)
 
     def digest(self, tx: Tx, prevouts: Sequence[TxOut], index: int) -> bytes:
         """The signature hash of BIP 342 for this leaf, type DEFAULT."""
@@ -78,36 +84,51 @@ def read_quorum_leaf(script: bytes) -> tuple[tuple[XOnlyKey, ...], int]:
 class SigningJob:
     """A signing request and what its collector knows of it.
 
-    `tx` has the users' witnesses; `leaves` has one for each input that the quorum signs.
+    `tx` has the users' witnesses, and those of older rosters; `leaves` has one for each input that
+    this quorum signs, `later` tells whether younger rosters have to sign after it.
     """
 
     proposal: Proposal
     tx: Tx
     prevouts: tuple[TxOut, ...]
     leaves: Mapping[int, QuorumLeaf] = field(repr=False)
+    later: bool = False
 
     @classmethod
-    def read(cls, network: Network, body: bytes) -> SigningJob:
-        """From the bytes of a signing request: the inputs without a witness are the quorum's.
+    def read(cls, network: Network, body: bytes, scope: Scope | None = None) -> SigningJob:
+        """From the bytes of a signing request: the inputs without a witness are the quorums'.
 
-        Raises `DecodeError`, `InvalidInput`, `SpellIncorrect`, or `Incorrect` when a user's witness
-        is not valid, or a leaf none of its output's.
+        Of these the job has the ones of `scope`, where that is given, else all. Raises
+        `DecodeError`, `InvalidInput`, `SpellIncorrect`, or `Incorrect` when a user's witness is not
+        valid, or a leaf none of its output's.
         """
         request = SigningRequest.parse(body)
         psbt = Psbt.parse(request.psbt)
-        guarded = [i for i, known in enumerate(psbt.inputs) if known.final_script_witness is None]
-        if not guarded:
+        prevouts = spent_outputs(psbt, request)
+        leaves = quorum_leaves(psbt, prevouts)
+        mine = {i: leaf for i, leaf in leaves.items() if scope is None or leaf.signs(scope)}
+        if not mine:
             raise InvalidInput("request: no input is left for the operators to sign")
         found = spell.parse(psbt.tx)
         proposal = Proposal(
             family(network.id, psbt.tx, len(found.outs) if found else len(psbt.tx.outputs)),
-            tuple(sorted(psbt.tx.inputs[index].outpoint for index in guarded)),
+            tuple(sorted(psbt.tx.inputs[index].outpoint for index in mine)),
             psbt.tx.txid,
             body,
         )
-        prevouts = spent_outputs(psbt, request)
         # The family says nothing of witnesses: who shows another's request may spoil them.
-        return cls(proposal, witnessed(psbt, prevouts), prevouts, quorum_leaves(psbt, prevouts))
+        later = len(mine) < len(leaves)
+        return cls(proposal, witnessed(psbt, prevouts), prevouts, mine, later)
+
+    def continued(self, tx: Tx) -> bytes:
+        """The request to the next roster: the same, with this one's witnesses in place."""
+        request = SigningRequest.parse(self.proposal.body)
+        psbt = Psbt.parse(request.psbt)
+        for index in self.leaves:
+            psbt = psbt.with_input(
+                index, final_script_witness=tx.inputs[index].witness, tap_leaf_scripts=()
+            )
+        return replace(request, psbt=psbt.serialize()).serialize()
 
     def check(self, key: XOnlyKey, signed: Signatures) -> dict[int, bytes]:
         """One operator's signatures by input, once all are there and verify.
@@ -133,6 +154,21 @@ class SigningJob:
             contributed = {key: given[index] for key, given in signatures.items()}
             tx = tx.with_witness(index, leaf.witness(contributed))
         return tx
+
+
+def deciding(body: bytes, scopes: Sequence[Scope]) -> Scope:
+    """Whose request it is: the oldest of the rosters whose inputs lack a witness.
+
+    `scopes` are all rosters', the oldest first. Raises `DecodeError`, or `InvalidInput` where it is
+    none of theirs.
+    """
+    request = SigningRequest.parse(body)
+    psbt = Psbt.parse(request.psbt)
+    leaves = quorum_leaves(psbt, spent_outputs(psbt, request)).values()
+    for scope in scopes:
+        if any(leaf.signs(scope) for leaf in leaves):
+            return scope
+    raise InvalidInput("request: no input is left for a roster on record to sign")
 
 
 def quorum_leaves(psbt: Psbt, prevouts: Sequence[TxOut]) -> dict[int, QuorumLeaf]:

@@ -40,6 +40,10 @@ class Host:
     token: str = field(repr=False)
 
 
+NOBODY = Host("http://127.0.0.1:9", "")
+"""In the place of a host that is not known, or did not answer."""
+
+
 class HttpTransport:
     """The operators' hosts over HTTP, in the order of their ranks in the roster."""
 

@@ -8,7 +8,7 @@ ruling quorum signed. It needs no wallet RPC.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from grail.bitcoin.network import Network
@@ -171,6 +171,22 @@ class Ledger:
         ]
         return sorted(found, key=lambda coin: coin.outpoint)
 
+    def contracts(self) -> set[Contract]:
+        """The contracts of which an unspent output holds a charm, and zkBTC."""
+        found = {app.contract for _, coin in self._view.unspent() for app in coin.charms or ()}
+        return found | {self._zkbtc}
+
+    def at(self, scripts: Collection[bytes]) -> list[Coin]:
+        """The unspent outputs at any of these scripts, as `coins` of each."""
+        return sorted(
+            (
+                self._coin(outpoint, coin)
+                for outpoint, coin in self._view.unspent()
+                if coin.script in scripts and coin.charms is not None
+            ),
+            key=lambda coin: coin.outpoint,
+        )
+
     def coin(self, outpoint: OutPoint) -> Coin | None:
         """The unspent output of this outpoint; None when it is spent, unknown, or unreadable."""
         found = self._view.coin(outpoint)
@@ -194,7 +210,9 @@ class Ledger:
     def _coin(self, outpoint: OutPoint, found: history.Coin) -> Coin:
         mature_at, signed = 0, False
         if found.height is None:
-            signed = is_anchor(self._mempool[outpoint.txid], self.record.rosters)
+            ruling = self.record.ruling(self.height + 1)
+            rosters = () if ruling is None else (ruling.roster,)
+            signed = is_anchor(self._mempool[outpoint.txid], rosters)
         elif self._blocks[found.height].txids[0] == outpoint.txid:
             mature_at = found.height + COINBASE_MATURITY
         output = TxOut(found.sats, found.script)
@@ -214,6 +232,10 @@ class Ledger:
         """How deep a transaction is in the chain; 0 when it is in no block."""
         height = self._heights.get(txid)
         return 0 if height is None else self.height - height + 1
+
+    def confirmed_at(self, txid: Txid) -> int | None:
+        """The height of a transaction's block; None when it is in no block."""
+        return self._heights.get(txid)
 
     def known(self, txid: Txid) -> Tx | None:
         """A transaction that was ever seen here, even if it is nowhere now."""

@@ -7,21 +7,33 @@ from hypothesis import given
 from hypothesis import strategies as st
 from simulator import CONFIGURATION, NETWORK, NFT, TIP, acceptors, keys, proposal, scope
 
+from grail.bitcoin.addresses import Roster
 from grail.codec import decode, encode
-from grail.errors import DecodeError, Refused, TooLarge
+from grail.crypto.schnorr import NUMS, KeyPair
+from grail.errors import (
+    DecodeError,
+    InvalidInput,
+    Refused,
+    SignatureInvalid,
+    TooLarge,
+    Unavailable,
+)
 from grail.operators import frames
 from grail.operators.frames import (
     KINDS,
     MAX_FRAME,
     Frame,
+    Instance,
     Reply,
+    Seat,
     Signatures,
     Status,
     announced,
     lengthened,
 )
 from grail.operators.messages import Open, Promise, Refusal, Standing, Vote
-from grail.types import Txid
+from grail.operators.roster import NextRoster, next_roster_digest, next_roster_fields
+from grail.types import OutPoint, Txid
 
 T = proposal("T", "ab")
 KEY = keys(16)[0]
@@ -166,3 +178,44 @@ def test_signatures_come_back_in_rising_order_only():
             Signatures.from_fields(Signatures(Txid(bytes(32)), pairs).fields())
     with pytest.raises(DecodeError):
         Signatures.from_fields([bytes(32), [[0, bytes(65)]]])
+
+
+def test_a_status_tells_every_epoch():
+    """Who signs in each, from which height, and the own place in it."""
+    keys = tuple(scope().keys)
+    instance = Instance(2, 2, recovered=True)
+    seats = (
+        Seat(0, NFT, keys, scope().quorum, NUMS, 120, 3, instance),
+        Seat(1, OutPoint(Txid(bytes([1]) * 32), 0), keys[1:], scope().quorum, NUMS, 300),
+    )
+    told = Status(KEY.public, NETWORK, CONFIGURATION, TIP, seats=seats, port=NFT)
+    assert Status.from_fields(decode(encode(told.fields()))) == told
+    assert [each.roster for each in told.scopes] == [NFT, seats[1].roster]
+    fields = seats[0].fields()
+    for at, wrong in ((0, -1), (1, b"x"), (2, [b"x"]), (3, None), (4, b""), (6, 99), (7, [])):
+        with pytest.raises(InvalidInput):
+            Seat.from_fields([*fields[:at], wrong, *fields[at + 1 :]])
+    with pytest.raises(Unavailable):
+        _ = Status(KEY.public, NETWORK, CONFIGURATION, TIP).scopes
+
+
+def test_R4_a_next_roster_is_every_members():
+    """Its bytes come back; one signature missing or of another roster's is found."""
+    pairs = [KeyPair(bytes([5, i]) * 16) for i in range(1, 5)]
+    roster = Roster.of(7, [pair.public for pair in pairs], 3)
+    digest = next_roster_digest(NETWORK, CONFIGURATION, NFT, roster)
+    signed = {pair.public: pair.sign(digest) for pair in pairs}
+    following = NextRoster.gathered(roster, signed)
+    assert NextRoster.from_fields(decode(encode(following.fields()))) == following
+    assert following.check(NETWORK, CONFIGURATION, NFT) == roster
+    for wrong in (
+        (bytes(32), CONFIGURATION, NFT),
+        (NETWORK, bytes(32), NFT),
+        (NETWORK, CONFIGURATION, OutPoint(Txid(bytes([9]) * 32), 0)),
+    ):
+        with pytest.raises(SignatureInvalid):
+            following.check(*wrong)
+    with pytest.raises(SignatureInvalid, match="missing"):
+        NextRoster.gathered(roster, {key: signed[key] for key in list(signed)[1:]})
+    with pytest.raises(DecodeError):
+        NextRoster.from_fields([next_roster_fields(roster), []])

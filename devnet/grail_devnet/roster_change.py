@@ -1,0 +1,302 @@
+"""One roster follows another on a running network: operators come, others may leave.
+
+New operators start like the first ones and learn the record from the chain. Every member of the
+next roster vouches for it, every operator of the old one tells his enclave that he agrees, the old
+quorum signs the spell, and k blocks later the next roster rules. Then what is guarded moves along.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import anyio
+
+from grail.bitcoin.addresses import Roster
+from grail.bitcoin.node import Node
+from grail.bridge.roster import MOVES, batches
+from grail.connection.receipt import Receipt
+from grail.connection.rosters import Books, books, left_behind, move_all, publish_roster
+from grail.connection.session import Session
+from grail.crypto.schnorr import NUMS
+from grail.errors import DecodeError, InvalidInput, Unavailable
+from grail.folders import write_private
+from grail.network_file import NetworkFile, Operator
+from grail.operators.configuration import Configuration
+from grail.operators.frames import (
+    NEXT_ROSTER_AGREE,
+    NEXT_ROSTER_SIGN,
+    ROSTER_EXPECT,
+    ROSTER_SAY,
+    ROSTER_VIEW,
+    STATUS,
+    Frame,
+    Status,
+)
+from grail.operators.roster import NextRoster, next_roster_fields
+from grail.operators.transport import Host, HttpTransport
+from grail.roster.shown import RosterShown
+from grail.roster.state import Seat
+from grail.types import XOnlyKey
+from grail.wallet.account import Account
+from grail_devnet import genesis, regtest
+from grail_devnet.enclave_socket import SocketTransport
+from grail_devnet.faucet import Faucet
+from grail_devnet.launcher import NAME as NSM
+from grail_devnet.launcher import Launcher
+from grail_devnet.processes import ProcessBackend
+from grail_devnet.startup import READY_SECONDS, Plan, Progress, Started
+from grail_devnet.state import StateFolder
+
+FOLLOW_SECONDS = 90.0
+"""For every operator's host to find a spend of the Grail NFT and show it; some seconds each."""
+
+PAUSE = 0.2
+
+COIN = 250_000
+"""Sats for one transaction of a change: a move of 40 outputs takes some 36,000."""
+
+Mine = Callable[[int], object]
+
+
+@dataclass(frozen=True)
+class RosterChanged:
+    """What a roster change did: the spell, the moves, and the books before and after.
+
+    `left` are the operators that are in the new roster no more; they serve deposits to their old
+    addresses until they are retired.
+    """
+
+    epoch: int
+    spell: Receipt
+    moves: tuple[Receipt, ...]
+    joined: tuple[str, ...]
+    left: tuple[str, ...]
+    before: Books
+    after: Books
+
+
+@dataclass
+class RosterChange:
+    """A change of roster under way on the network of this process."""
+
+    file: NetworkFile
+    folder: StateFolder
+    backend: ProcessBackend
+    node: Node
+    configuration: Configuration
+    progress: Progress
+
+    async def join(self, count: int, bundle: Path) -> NetworkFile:
+        """Start fresh operators; on return each has the record as the chain tells it."""
+        taken = sorted(self.file.operators, key=lambda operator: operator.name)
+        numbers = [int(operator.name.rpartition("-")[2]) for operator in taken]
+        first = max(numbers)
+        ports = regtest.free_ports(count)
+        urls = {number: o.url for number, o in zip(numbers, taken, strict=True)}
+        urls |= {first + 1 + at: f"http://127.0.0.1:{port}" for at, port in enumerate(ports)}
+        # A retired operator's number stays empty: nobody listens there.
+        hosts = [
+            Host(urls.get(number, "http://127.0.0.1:9"), self.file.token)
+            for number in range(1, first + count + 1)
+        ]
+        started = Started(Plan(first + count), self.folder, self.backend, self.progress)
+        started.token = self.file.token
+        which = range(first, first + count)
+        launcher = Launcher.resume(self.folder)
+        names = [genesis.operator_name(index) for index in which]
+        self.backend.start(f"{NSM}-{first + 1}", {NSM: launcher.modules(names)})
+        await started.start_operators(self.node, hosts, which, launcher, (bundle,))
+        found = []
+        async with HttpTransport(hosts, timeout=READY_SECONDS) as transport:
+            deadline = time.monotonic() + READY_SECONDS
+            for index in which:
+                status = await started.wait_for(transport, index, deadline)
+                name = genesis.operator_name(index)
+                url = hosts[index].url
+                found.append(Operator(name, status.key, url, self.folder.socket(name)))
+                self.progress(f"{name} has begun")
+        self.file = self._with((*self.file.operators, *found))
+        await self._expect(found)
+        await self.until(found, lambda status: status.epoch is not None, "the record")
+        return self.file
+
+    async def _expect(self, newcomers: Sequence[Operator]) -> None:
+        """Have every enclave link with the newcomers, once it has seen a document of each."""
+        alive = [operator for operator in self.file.operators if self._alive(operator)]
+        sockets = SocketTransport([operator.socket for operator in alive])
+        keys = [bytes(operator.key) for operator in newcomers]
+        await genesis.ask_all(sockets, len(alive), Frame(ROSTER_EXPECT, keys))
+        self.progress("links with the newcomers")
+        least = len(alive) - 1
+        await genesis.until_shown(
+            sockets, len(alive), lambda shown: shown.links >= least, "linked with all others"
+        )
+
+    async def say(self, before: Roster, roster: Roster, joined: Sequence[Operator]) -> None:
+        """The members of the old roster give their word for the state that the chain settled."""
+        alive = [operator for operator in self.file.operators if self._alive(operator)]
+        sockets = SocketTransport([operator.socket for operator in alive])
+        shown = await genesis.ask_all(sockets, len(alive), Frame(ROSTER_VIEW))
+        states = [each.state for each in map(RosterShown.from_fields, shown) if each.state]
+        if not states:
+            raise Unavailable("no operator shows a state of the roster")
+        last = max(states, key=lambda state: state.number)
+        seats = {seat.key: seat for seat in last.seats}
+        for at, operator in enumerate(joined):
+            zone = f"zone-{'abcd'[at % 4]}"
+            seats[operator.key] = Seat(
+                operator.key, operator.name, f"account-{operator.name}", zone
+            )
+        state = replace(
+            last,
+            number=last.number + 1,
+            previous=last.digest(self.configuration.network.id),
+            epoch=roster.epoch,
+            seats=tuple(seats[key] for key in roster.keys),
+            quorum=roster.quorum,
+            internal_key=roster.internal_key,
+        )
+        old = [operator for operator in alive if operator.key in before.keys]
+        await genesis.ask_all(
+            SocketTransport([operator.socket for operator in old]),
+            len(old),
+            Frame(ROSTER_SAY, state.serialize()),
+        )
+        members = [operator for operator in alive if operator.key in roster.keys]
+        await genesis.until_shown(
+            SocketTransport([operator.socket for operator in members]),
+            len(members),
+            lambda shown: shown.state == state and genesis.all_alive(shown, len(members)),
+            f"in step with state {state.number}",
+        )
+
+    def without(self, names: Collection[str]) -> NetworkFile:
+        """The network's file, and the hosts' peers, without these operators."""
+        self.file = self._with([o for o in self.file.operators if o.name not in names])
+        return self.file
+
+    def _with(self, operators: Sequence[Operator]) -> NetworkFile:
+        """The file with these operators, saved, and all hosts told of each other."""
+        file = replace(self.file, operators=tuple(sorted(operators, key=lambda o: o.key)))
+        file.save()
+        peers = [{"url": o.url, "token": file.token} for o in file.operators]
+        for operator in file.operators:
+            path = self.folder.host(operator.name)
+            body = json.loads(path.read_text()) | {"peers": peers}
+            write_private(path, json.dumps(body, indent=1).encode())
+        return file
+
+    async def agree(self, session: Session, members: Sequence[Operator], quorum: int) -> Roster:
+        """The next roster: its members vouched for it, and the operators of the old one agreed."""
+        before = session.context().roster
+        keys = tuple(sorted(member.key for member in members))
+        roster = Roster(before.epoch + 1, keys, quorum, NUMS)
+        sockets = SocketTransport([member.socket for member in members])
+        frame = Frame(NEXT_ROSTER_SIGN, next_roster_fields(roster))
+        signed: dict[XOnlyKey, bytes] = {}
+        answers = await genesis.ask_all(sockets, len(members), frame)
+        for member, answer in zip(members, answers, strict=True):
+            if not isinstance(answer, bytes):
+                raise DecodeError(f"{member.name}: the answer is no signature")
+            signed[member.key] = answer
+        following = NextRoster.gathered(roster, signed)
+        old = [o for o in self.file.operators if o.key in before.keys and self._alive(o)]
+        await genesis.ask_all(
+            SocketTransport([o.socket for o in old]),
+            len(old),
+            Frame(NEXT_ROSTER_AGREE, following.fields()),
+        )
+        return roster
+
+    def _payer(self, session: Session) -> Account:
+        """Who pays for the change: a key of its own, since the faucet's coins are too old.
+
+        An enclave knows of no block before its first header, and of none that mined those.
+        """
+        path, chain = self.folder.path / "roster-change.json", session.network.chain
+        return Account.load(path, chain) if path.exists() else Account.create(path, chain)
+
+    async def _fund(self, payer: Account, coins: int) -> None:
+        """A confirmed coin for each transaction that is to come."""
+        reserved = self.configuration.network.grail_outpoint
+        faucet = Faucet.open(self.node, self.folder.path, reserved)
+        await faucet.pay([(payer.address, COIN)] * coins)
+
+    def _alive(self, operator: Operator) -> bool:
+        return self.backend.exit_code(f"{operator.name}/enclave") is None
+
+    async def until(
+        self, operators: Sequence[Operator], done: Callable[[Status], bool], what: str
+    ) -> None:
+        """Wait until each of these enclaves says so. Raises `Unavailable`."""
+        sockets = SocketTransport([operator.socket for operator in operators])
+        deadline = time.monotonic() + FOLLOW_SECONDS
+        for index, operator in enumerate(operators):
+            while True:
+                reply = await sockets.ask(index, Frame(STATUS))
+                if done(Status.from_fields(reply.unwrap())):
+                    break
+                if time.monotonic() > deadline:
+                    raise Unavailable(f"{operator.name} has not got {what} in {FOLLOW_SECONDS} s")
+                await anyio.sleep(PAUSE)
+
+    async def run(
+        self, remove: Collection[str], add: int, quorum: int | None, bundle: Path, most: int = MOVES
+    ) -> RosterChanged:
+        """All of it. Raises `InvalidInput` for names that are none, or a roster too small."""
+        names = {operator.name for operator in self.file.operators}
+        if unknown := sorted(set(remove) - names):
+            raise InvalidInput(f"no operator is called {unknown[0]!r}", hint=", ".join(names))
+        if add:
+            await self.join(add, bundle)
+        session = await Session.open(self.file)
+        try:
+            return await self._change(session, remove, quorum, names, most)
+        finally:
+            await session.close()
+
+    async def _change(
+        self,
+        session: Session,
+        remove: Collection[str],
+        quorum: int | None,
+        names: Collection[str],
+        most: int,
+    ) -> RosterChanged:
+        ruling, payer = session.context().roster, self._payer(session)
+        joined = [o for o in self.file.operators if o.name not in names]
+        stay = [
+            o for o in self.file.operators if o.key in ruling.keys and o.name not in set(remove)
+        ]
+        members = [*stay, *joined]
+        before = await books(session)
+        roster = await self.agree(session, members, quorum or ruling.quorum)
+        self.progress(f"roster of epoch {roster.epoch}")
+        await self._fund(payer, 1)
+        spell = await publish_roster(session, payer, roster)
+        await session.mine(session.network.k)
+        alive = [o for o in self.file.operators if self._alive(o)]
+        await self.until(
+            alive, lambda status: (status.epoch or 0) >= roster.epoch, f"epoch {roster.epoch}"
+        )
+        await self.say(ruling, roster, joined)
+        moves: list[Receipt] = []
+        while left := left_behind(session):
+            await self._fund(payer, len(batches(left, most)))
+            moves += await move_all(session, payer, most)
+            await session.mine()
+            self.progress(f"{len(left_behind(session))} outputs to move")
+        after = await books(session)
+        return RosterChanged(
+            roster.epoch,
+            spell,
+            tuple(moves),
+            tuple(o.name for o in joined),
+            tuple(sorted(o.name for o in self.file.operators if o not in members)),
+            before,
+            after,
+        )
