@@ -39,7 +39,7 @@ from grail.operators.frames import (
 from grail.operators.roster import NextRoster, next_roster_fields
 from grail.operators.transport import Host, HttpTransport
 from grail.roster.shown import RosterShown
-from grail.roster.state import Seat
+from grail.roster.state import RosterState, Seat
 from grail.types import XOnlyKey
 from grail.wallet.account import Account
 from grail_devnet import genesis, regtest
@@ -125,8 +125,16 @@ class RosterChange:
         return self.file
 
     async def _expect(self, newcomers: Sequence[Operator]) -> None:
-        """Have every enclave link with the newcomers, once it has seen a document of each."""
-        alive = [operator for operator in self.file.operators if self._alive(operator)]
+        """Have every member's enclave link with the newcomers, once it has seen their documents.
+
+        Whoever left with an earlier roster and still serves its addresses is a stranger to links.
+        """
+        members = (await self._agreed()).keys
+        alive = [
+            operator
+            for operator in self.file.operators
+            if self._alive(operator) and (operator.key in members or operator in newcomers)
+        ]
         sockets = SocketTransport([operator.socket for operator in alive])
         keys = [bytes(operator.key) for operator in newcomers]
         await genesis.ask_all(sockets, len(alive), Frame(ROSTER_EXPECT, keys))
@@ -136,15 +144,19 @@ class RosterChange:
             sockets, len(alive), lambda shown: shown.links >= least, "linked with all others"
         )
 
-    async def say(self, before: Roster, roster: Roster, joined: Sequence[Operator]) -> None:
-        """The members of the old roster give their word for the state that the chain settled."""
+    async def _agreed(self) -> RosterState:
+        """The newest state of the roster that an enclave shows. Raises `Unavailable`."""
         alive = [operator for operator in self.file.operators if self._alive(operator)]
         sockets = SocketTransport([operator.socket for operator in alive])
         shown = await genesis.ask_all(sockets, len(alive), Frame(ROSTER_VIEW))
         states = [each.state for each in map(RosterShown.from_fields, shown) if each.state]
         if not states:
             raise Unavailable("no operator shows a state of the roster")
-        last = max(states, key=lambda state: state.number)
+        return max(states, key=lambda state: state.number)
+
+    async def say(self, before: Roster, roster: Roster, joined: Sequence[Operator]) -> None:
+        """The members of the old roster give their word for the state that the chain settled."""
+        last = await self._agreed()
         seats = {seat.key: seat for seat in last.seats}
         for at, operator in enumerate(joined):
             zone = f"zone-{'abcd'[at % 4]}"
@@ -160,6 +172,7 @@ class RosterChange:
             quorum=roster.quorum,
             internal_key=roster.internal_key,
         )
+        alive = [operator for operator in self.file.operators if self._alive(operator)]
         old = [operator for operator in alive if operator.key in before.keys]
         await genesis.ask_all(
             SocketTransport([operator.socket for operator in old]),
