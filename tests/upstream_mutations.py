@@ -24,6 +24,7 @@ from grail.types import TxOut
 LISTED: dict[str, str] = {
     "trailing bytes": r"SpellInvalid: spell: \d+ bytes after the end",
     "a third element": r"SpellInvalid: the payload is no pair",
+    "more parts announced than there are": r"SpellInvalid: spell: \d+ bytes left",
     "the transaction's coins": r"SpellInvalid: the spell repeats",
     "one key twice": r"SpellInvalid: .*(one key twice|two fields)",
     "undefined for null": r"SpellInvalid: spell: simple value 23",

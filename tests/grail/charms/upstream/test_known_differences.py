@@ -93,6 +93,14 @@ PAYLOADS: dict[str, tuple[Callable[[Enchanted], bytes], str]] = {
         lambda found: item.write((found.spell.committed(), tuple(found.proof), None)),
         "SpellInvalid",
     ),
+    "more parts announced than there are": (
+        lambda found: b"\x86" + found.envelope.payload[1:],
+        "SpellInvalid",
+    ),
+    "more parts of an app announced than there are": (
+        lambda found: found.envelope.payload.replace(b"\x83\x61", b"\x91\x61", 1),
+        "SpellInvalid",
+    ),
     "a mock": (fields(mock=True), "MockSpell"),
     "the transaction's coins": (lambda found: in_tx(found, coins=()), "SpellInvalid"),
     "one key twice": (one_key_twice, "SpellInvalid"),
