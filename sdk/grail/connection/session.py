@@ -52,7 +52,7 @@ from grail.operators.messages import Scope
 from grail.operators.signing_job import SigningJob, deciding
 from grail.operators.transport import NOBODY, Host, HttpTransport, Transport
 from grail.operators.turns import Turn, Turns
-from grail.types import OutPoint, Txid, TxOut, XOnlyKey
+from grail.types import OutPoint, Txid, TxOut
 from grail.wallet.account import Account
 from grail.wallet.coins import Coin
 from grail.wallet.ledger import Ledger
@@ -125,7 +125,8 @@ class Session:
         self.transport = transport
         self.apps = apps
         self.rate = FEE_RATE
-        self._ranked: dict[tuple[XOnlyKey, ...], HttpTransport] = {}
+        self._ranked: dict[tuple[Host, ...], HttpTransport] = {}
+        self._opened = False
         self.limits = Limits()
         self.receipts: list[Receipt] = []
         self.unfinished = UnfinishedFolder(network.folder / "unfinished")
@@ -165,6 +166,7 @@ class Session:
         try:
             await session.refresh()
             session.check_roster()
+            session._opened = True
         except BaseException:
             await session.close()
             raise
@@ -194,8 +196,8 @@ class Session:
         """Read the network's file again when the chain names operators that it did not have."""
         listed = {operator.key for operator in self.file.operators}
         named = {key for roster in self.ledger.record.rosters for key in roster.keys}
-        if named <= listed or not isinstance(self.transport, HttpTransport):
-            return
+        if named <= listed or not self._opened:
+            return  # a file that does not fit when it is opened is refused, not replaced
         with contextlib.suppress(GrailError):
             self.file = network_file.load(self.file.folder)
 
@@ -203,12 +205,11 @@ class Session:
         """The transport to the operators of a roster, by rank."""
         if not isinstance(self.transport, HttpTransport):
             return self.transport
-        if scope.keys not in self._ranked:
-            hosts = {o.key: Host(o.url, self.file.token) for o in self.file.operators}
-            if not hosts.keys() >= set(scope.keys):  # some may be met later: nothing is kept
-                return HttpTransport([hosts.get(key, NOBODY) for key in scope.keys])
-            self._ranked[scope.keys] = HttpTransport([hosts[key] for key in scope.keys])
-        return self._ranked[scope.keys]
+        known = {o.key: Host(o.url, self.file.token) for o in self.file.operators}
+        hosts = tuple(known.get(key, NOBODY) for key in scope.keys)  # some may be met later
+        if hosts not in self._ranked:
+            self._ranked[hosts] = HttpTransport(hosts)
+        return self._ranked[hosts]
 
     async def refresh(self) -> Context:
         """Catch up with the chain, and send again what it forgot; what a draft needs to know."""
