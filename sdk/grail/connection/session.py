@@ -207,6 +207,8 @@ class Session:
             return self.transport
         known = {o.key: Host(o.url, self.file.token) for o in self.file.operators}
         hosts = tuple(known.get(key, NOBODY) for key in scope.keys)  # some may be met later
+        if hosts == self.transport.hosts:  # one roster, and all of the file's operators
+            return self.transport
         if hosts not in self._ranked:
             self._ranked[hosts] = HttpTransport(hosts)
         return self._ranked[hosts]
