@@ -26,6 +26,8 @@ PAUSE = 5.0
 """Seconds between two ticks of a network at rest."""
 HURRY = 0.25
 """Seconds while members are not known to be alive: at start, and after a partition."""
+AGAIN = 0.5
+"""Seconds after a look that failed: an enclave starts after its host."""
 TALKS = 3
 """Exchanges that a tick begins."""
 CARRY_SECONDS = 10.0
@@ -62,7 +64,7 @@ class Carrier:
     async def run(self) -> None:
         """Dial and tick until cancelled."""
         try:
-            await keep_looking("links", self.look, PAUSE, spread=0.2)
+            await keep_looking("links", self.look, AGAIN, spread=0.2)
         finally:
             await self._stack.aclose()
 
