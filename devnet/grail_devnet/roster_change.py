@@ -37,7 +37,7 @@ from grail.operators.frames import (
     Status,
 )
 from grail.operators.roster import NextRoster, next_roster_fields
-from grail.operators.transport import Host, HttpTransport
+from grail.operators.transport import NOBODY, Host, HttpTransport
 from grail.roster.shown import RosterShown
 from grail.roster.state import RosterState, Seat
 from grail.types import XOnlyKey
@@ -58,8 +58,6 @@ PAUSE = 0.2
 
 COIN = 250_000
 """Sats for one transaction of a change: a move of 40 outputs takes some 36,000."""
-
-Mine = Callable[[int], object]
 
 
 @dataclass(frozen=True)
@@ -100,7 +98,7 @@ class RosterChange:
         urls |= {first + 1 + at: f"http://127.0.0.1:{port}" for at, port in enumerate(ports)}
         # A retired operator's number stays empty: nobody listens there.
         hosts = [
-            Host(urls.get(number, "http://127.0.0.1:9"), self.file.token)
+            Host(urls.get(number, NOBODY.url), self.file.token)
             for number in range(1, first + count + 1)
         ]
         started = Started(Plan(first + count), self.folder, self.backend, self.progress)

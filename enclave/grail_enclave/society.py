@@ -49,9 +49,8 @@ class Society:
         clock: Callable[[], float],
     ) -> None:
         self._attesting = attesting
-        self._text = configuration.to_json().encode()
+        self._register = pcr.measured(configuration.to_json().encode())
         self._key = key
-        self._clock = clock
         self._ground = Ground(configuration.network.id, configuration.digest)
         own = Own(key, module, configuration.network.id, configuration.digest)
         self._board = Switchboard(own, Terms(self._policy, self._admit, clock))
@@ -70,7 +69,7 @@ class Society:
     def _policy(self) -> Policy:
         agreed = None if self._view is None else self._view.agreed
         images = self._attesting.images if agreed is None else agreed.images
-        return policy(self._attesting.root, images, self._text)
+        return policy(self._attesting.root, images, self._register)
 
     def _admit(self, key: XOnlyKey) -> None:
         """Before a first roster anybody of the right kind; then members alone (threat R18).
@@ -247,9 +246,9 @@ def _milliseconds(seconds: float | None) -> int | None:
     return None if seconds is None else round(1_000 * seconds)
 
 
-def policy(root: bytes, images: Iterable[Image], configuration: bytes) -> Policy:
-    """Whom to believe: these builds under this root, started with a configuration of this text."""
-    register = {pcr.CONFIGURATION: pcr.measured(configuration)}
+def policy(root: bytes, images: Iterable[Image], measured: bytes) -> Policy:
+    """Whom to believe: these builds under this root, started with the configuration so measured."""
+    register = {pcr.CONFIGURATION: measured}
     return Policy(
         Root(root),
         tuple(Measurement(dict(zip(MEASURED, image, strict=True)) | register) for image in images),

@@ -181,8 +181,8 @@ def test_attestation_is_asked_for_or_not_there() -> None:
     refused("FrameInvalid", station.ask, Frame(frames.LINK_DIAL))
 
 
-def test_R8_an_enclave_that_is_cut_off_signs_nothing() -> None:
-    """Sixteen of them, one of which is shown no peer for a minute: it refuses until it is again."""
+def sixteen() -> tuple[World, Towns]:
+    """A network of attested enclaves that have the deploy on record."""
     world = World.begun()
     world.configuration = replace(world.configuration, attesting=attesting())
     towns = Towns(world.configuration, [])
@@ -192,6 +192,12 @@ def test_R8_an_enclave_that_is_cut_off_signs_nothing() -> None:
     for station in towns.stations:
         world.feed(station.enclave)
         station.ask(Frame(frames.RECORD, world.deploy_record().to_value()))
+    return world, towns
+
+
+def test_R8_an_enclave_that_is_cut_off_signs_nothing() -> None:
+    """Sixteen of them, one of which is shown no peer for a minute: it refuses until it is again."""
+    world, towns = sixteen()
     request = world.request(world.peg_in(*world.paid()))
     world.feed(*(station.enclave for station in towns.stations))
     alone, others = towns.stations[0].enclave, towns.stations[1].enclave
@@ -211,15 +217,7 @@ def test_R8_an_enclave_that_is_cut_off_signs_nothing() -> None:
 
 def test_best_headers_travel_with_heartbeats() -> None:
     """A hidden heavier chain is seen: its enclave is shown an old one, and hears of the newer."""
-    world = World.begun()
-    world.configuration = replace(world.configuration, attesting=attesting())
-    towns = Towns(world.configuration, [])
-    for key in KEYS:
-        towns.add(key)
-    towns.start()
-    for station in towns.stations:
-        world.feed(station.enclave)
-        station.ask(Frame(frames.RECORD, world.deploy_record().to_value()))
+    world, towns = sixteen()
     request = world.request(world.peg_in(*world.paid()))
     world.feed(*(station.enclave for station in towns.stations))
     vote(towns.stations[0].enclave, request).unwrap()
