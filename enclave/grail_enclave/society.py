@@ -135,7 +135,9 @@ class Society:
             for number in sorted(numbers[: min(talks, MAX_TALKS)]):
                 self._board.post(number, Gossip(self._view, self._pulse).begin())
                 out.append(self._sealed(number))
-        return Tick(self.fresh, len(self._pulse.members), len(self._board.peers), tuple(out))
+        board = self._board
+        members = len(self._pulse.members)
+        return Tick(self.fresh, members, len(board.peers), board.dialled(), tuple(out))
 
     def _sealed(self, number: int) -> Sealed:
         return Sealed(number, tuple(self._board.fetch(number)))

@@ -73,6 +73,8 @@ class Carrier:
         transport = await self._connected()
         await asyncio.gather(*(self._dial(transport, place) for place in self._undialled()))
         made = Tick.from_fields((await self._link.ask(Frame(frames.TICK, TALKS))).unwrap())
+        # What the own enclave has ended is dialled anew at the next look.
+        self._lines = {u: line for u, line in self._lines.items() if line.here in made.dialled}
         places = {
             self._lines[host.url].here: place
             for place, host in enumerate(self._hosts)

@@ -37,24 +37,32 @@ class Sealed:
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """What came of a tick: `alive` of `members` live, `links` are open, `out` goes out."""
+    """What came of a tick: `alive` of `members` live, `links` are open, `out` goes out.
+
+    `dialled` are the numbers of the open links that this end began.
+    """
 
     alive: int
     members: int
     links: int
+    dialled: tuple[int, ...]
     out: tuple[Sealed, ...]
 
     def fields(self) -> list[Any]:
-        """[alive, members, links, [sealed..]]."""
-        return [self.alive, self.members, self.links, [each.fields() for each in self.out]]
+        """[alive, members, links, [number..], [sealed..]]."""
+        out = [each.fields() for each in self.out]
+        return [self.alive, self.members, self.links, list(self.dialled), out]
 
     @classmethod
     def from_fields(cls, value: Any) -> Tick:
         """Read what `fields` wrote. Raises `DecodeError`."""
-        parts = Fields(value, "tick", 4)
+        parts = Fields(value, "tick", 5)
         alive, members = parts.uint("alive", 16), parts.uint("members", 16)
-        links, items = parts.uint("links", 16), parts.items("out", MAX_OPERATORS)
-        return cls(alive, members, links, tuple(map(Sealed.from_fields, items)))
+        links, begun = parts.uint("links", 16), parts.items("dialled", 2 * MAX_OPERATORS)
+        numbers = Fields(begun, "tick: dialled")
+        dialled = tuple(numbers.uint("number", 63) for _ in begun)
+        items = parts.items("out", MAX_OPERATORS)
+        return cls(alive, members, links, dialled, tuple(map(Sealed.from_fields, items)))
 
 
 def carry_frame(number: int, message: bytes) -> Frame:
