@@ -74,19 +74,28 @@ def test_impostors_of_nothing_are_said_to_be_none(net: Devnet) -> None:
 
 def test_R8_a_partition_shows_and_heals(net: Devnet, connection: Connection) -> None:
     net.partition(["operator-04"])
+    parted = time.monotonic()
 
-    def parted() -> bool:
-        roster = connection.roster
-        seen = {member.name: member.alive for member in roster.members}
-        return (seen["operator-04"] or 0) > 8 > (seen["operator-01"] or 99)
+    def lived_since(moment: float) -> dict[str, bool]:
+        """Of each member: whether it is known to have lived after a moment."""
+        members, now = connection.roster.members, time.monotonic()
+        return {m.name: m.alive is not None and m.alive < now - moment for m in members}
 
-    until(parted)
+    def shows() -> bool:
+        settled = parted + 2.0  # what was under way when the cut came may have arrived
+        return [name for name, alive in lived_since(settled).items() if not alive] == [
+            "operator-04"
+        ]
+
+    until(shows)
     with pytest.raises(InvalidInput, match="no operator"):
         net.partition(["operator-09"])
     with pytest.raises(InvalidInput, match="two groups"):
         net.partition(["operator-01"], ["operator-01", "operator-02"])
     net.heal()
-    until(lambda: all((m.alive or 0) < 8 and m.in_step for m in connection.roster.members))
+    healed = time.monotonic()
+    until(lambda: all(lived_since(healed).values()))
+    until(lambda: all(member.in_step for member in connection.roster.members))
 
 
 def test_D16_the_folder_names_what_is_believed(net: Devnet) -> None:
