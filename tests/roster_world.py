@@ -18,7 +18,7 @@ from grail.operators.messages import BestHeader
 from grail.roster.gossip import Gossip
 from grail.roster.pulse import Pulse
 from grail.roster.state import NOTHING, RosterState, Seat
-from grail.roster.statement import Ground, Statement
+from grail.roster.statement import WISH, Ground, Statement
 from grail.roster.view import Thing, View
 from grail.types import BlockHash
 
@@ -70,9 +70,15 @@ def exchanged(before: RosterState, out: Iterable[KeyPair], into: Iterable[KeyPai
     return following(before, seats=tuple(sorted([*kept, *map(seat, into)])))
 
 
-def word(pair: KeyPair, state: RosterState, ground: Ground = GROUND) -> Thing:
-    made = Statement(pair.public, state.number, state.digest(ground.network))
+def word(pair: KeyPair, state: RosterState, ground: Ground = GROUND, round_: int = 0) -> Thing:
+    made = Statement(pair.public, state.number, state.digest(ground.network), round=round_)
     return Thing(made.signed(pair, ground))
+
+
+def wish(pair: KeyPair, state: RosterState, round_: int = 0) -> Thing:
+    digest = state.digest(GROUND.network)
+    made = Statement(pair.public, state.number, digest, round=round_, step=WISH)
+    return Thing(made.signed(pair, GROUND))
 
 
 @dataclass

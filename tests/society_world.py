@@ -16,10 +16,10 @@ from grail.bitcoin.addresses import Roster
 from grail.crypto.schnorr import NUMS, KeyPair
 from grail.errors import Refused
 from grail.operators import frames
-from grail.operators.attesting import Attesting
+from grail.operators.attesting import Attesting, Image
 from grail.operators.configuration import Configuration
 from grail.operators.frames import Frame, Reply
-from grail.operators.link_frames import Sealed, Tick, carry_frame
+from grail.operators.link_frames import Sealed, Tick, carry_frame, images_frame
 from grail.operators.roster import FirstRoster, roster_fields
 from grail.roster.shown import RosterShown
 from grail.roster.state import NOTHING, RosterState, Seat
@@ -29,6 +29,9 @@ from grail_enclave.enclave import Enclave
 from grail_enclave.nsm import Module
 
 IMAGE = tuple(MEASUREMENT.pcrs[index] for index in range(3))
+NEXT_PCRS = {**PCRS, 0: bytes([0xFE]) * 48, 2: bytes([0xFD]) * 48}
+NEXT = tuple(NEXT_PCRS[index] for index in range(3))
+"""Another build."""
 
 
 def attesting(**changes: Any) -> Attesting:
@@ -183,6 +186,34 @@ class Towns:
     def say(self, state: RosterState) -> None:
         for station in self.stations:
             station.ask(Frame(frames.ROSTER_SAY, state.serialize()))
+
+    def accept(self, images: Iterable[Image] | None, at: Iterable[int] | None = None) -> None:
+        """Operators (all, if none is named) want these builds."""
+        frame = images_frame(None if images is None else tuple(images))
+        for place in range(len(self.stations)) if at is None else at:
+            self.stations[place].ask(frame)
+
+    def settled(self, *states: RosterState) -> None:
+        """Every enclave has these states' rosters on record, as the chain would tell them."""
+        for station in self.stations:
+            station.enclave._society.settle([state.roster for state in states])
+
+    def following(self, before: RosterState, seats: Iterable[Seat], **changes: Any) -> RosterState:
+        """The state after `before` with these seats, in the epoch after its own."""
+        network = self.configuration.network.id
+        after = replace(
+            before,
+            number=before.number + 1,
+            previous=before.digest(network),
+            epoch=before.epoch + 1,
+            seats=tuple(sorted(seats)),
+        )
+        return replace(after, **changes)
+
+    def states(self, at: Iterable[int] | None = None) -> set[RosterState | None]:
+        """The newest states that these enclaves agree on."""
+        chosen = range(len(self.stations)) if at is None else at
+        return {self.shown(place).state for place in chosen}
 
     def start(self) -> RosterState:
         """Linked, agreed on the first roster and its state, and heard by each other."""

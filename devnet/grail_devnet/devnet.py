@@ -32,12 +32,14 @@ from grail.folders import write_private
 from grail.network_file import FILE, NetworkFile, find, folder_of, load, start_time
 from grail.operators.configuration import Configuration
 from grail.portal import Portal
+from grail.roster.state import RosterState
 from grail.types import BlockHash
 from grail_devnet import genesis, status
 from grail_devnet.enclave_socket import SocketTransport
 from grail_devnet.faucet import Faucet
 from grail_devnet.genesis import Deployed
-from grail_devnet.impostor import CHANGED, TurnedAway, attempt
+from grail_devnet.image.launch import removed
+from grail_devnet.impostor import CHANGED, TurnedAway, attempt, copied
 from grail_devnet.launcher import policy
 from grail_devnet.processes import KILL_SECONDS, Process, ProcessBackend
 from grail_devnet.restart import Salvage, ask_manager, restart, serve_requests
@@ -45,6 +47,9 @@ from grail_devnet.roster_change import RosterChange, RosterChanged
 from grail_devnet.startup import Plan, Progress, Started, zkbtc
 from grail_devnet.state import Claim, StateFolder
 from grail_devnet.status import Status
+
+LINE = b"# another build\n"
+"""What a build has more than the one before it."""
 
 DOWN_SECONDS = 10.0
 """How long a manager may take to end its network before its processes are killed under it."""
@@ -327,6 +332,21 @@ class Devnet:
     def _roster_change(self, progress: Progress = lambda _: None) -> RosterChange:
         node, policy = self.node.inner, self.configuration
         return RosterChange(self.file, self.folder, self.backend, node, policy, progress)
+
+    def accept_build(self, changed: str = CHANGED, line: bytes = LINE) -> RosterState:
+        """Have the quorum accept another build of the enclave beside those of now.
+
+        It is the first build with one line more in the file `changed`. Operators that join from now
+        on run it, so `change_roster` replaces others by such. Returns the state that accepts it.
+        Raises `InvalidInput` for a file that is none, `Unavailable` where no quorum agrees.
+        """
+        number = len(self.folder.builds) + 1
+        image = copied(self.folder.image, self.folder.build(number), changed, line * (number - 1))
+        try:
+            return self._portal.call(self._roster_change().accept, image.registers)
+        except BaseException:
+            removed(image.folder)
+            raise
 
     def retire(self, *names: str) -> None:
         """End operators that are in the newest roster no more, and forget where they were.

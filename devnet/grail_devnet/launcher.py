@@ -60,17 +60,16 @@ class Launcher:
 
     @classmethod
     def resume(cls, folder: StateFolder) -> Self:
-        """The launcher of a network that runs: its image as it lies there, and its own root.
+        """The launcher of a network that runs: its newest build as it lies there, and its own root.
 
         Raises `InvalidInput` where these are damaged.
         """
-        return cls(folder, measure(folder.image), sandbox.find(), Authority.load(folder.path))
+        return cls(folder, measure(folder.builds[-1]), sandbox.find(), Authority.load(folder.path))
 
     def attesting(self) -> Attesting:
         """What the configuration says of whom to believe: this devnet's root, and this image."""
-        pcrs = self.image.pcrs
         root = Root.from_pem(self.authority.root_pem)
-        return Attesting(root.sha256, (tuple(pcrs[index] for index in sorted(pcrs)),))
+        return Attesting(root.sha256, (self.image.registers,))
 
     def modules(self, operators: Sequence[str]) -> list[str]:
         """The command that serves a module to each operator; it must run before the enclaves.
@@ -79,7 +78,9 @@ class Launcher:
         """
         pcrs = {**self.image.pcrs, CONFIGURATION: measured(self.folder.configuration.read_bytes())}
         listed = {str(index): pcr.hex() for index, pcr in pcrs.items()}
-        write_private(self.folder.measurement, json.dumps(listed, indent=1).encode())
+        first = self.image.folder == self.folder.image
+        file = self.folder.measurement if first else self.image.folder.with_suffix(".json")
+        write_private(file, json.dumps(listed, indent=1).encode())
         private_folder(self.folder.path / "modules")
         arguments = []
         for name in operators:
@@ -120,14 +121,16 @@ class Launcher:
 
 
 def policy(folder: StateFolder) -> Policy:
-    """Whom to believe on a devnet: its own root, and the image and configuration that it measured.
+    """Whom to believe on a devnet: its own root, and the builds and configuration that it measured.
 
     Raises `DecodeError` when its files are damaged.
     """
     try:
-        listed = json.loads(folder.measurement.read_text())
-        pcrs = {int(index): bytes.fromhex(pcr) for index, pcr in listed.items()}
+        found = []
+        for file in folder.measurements:
+            listed = json.loads(file.read_text())
+            found.append(Measurement({int(at): bytes.fromhex(pcr) for at, pcr in listed.items()}))
         root = Root.from_pem(folder.root.read_bytes())
     except (OSError, ValueError, TypeError, AttributeError) as exc:
         raise DecodeError(f"{folder.path}: no measurement: {type(exc).__name__}") from exc
-    return Policy(root, (Measurement(pcrs),))
+    return Policy(root, tuple(found))

@@ -25,6 +25,7 @@ from grail.crypto.schnorr import NUMS
 from grail.errors import DecodeError, InvalidInput, Unavailable
 from grail.folders import write_private
 from grail.network_file import NetworkFile, Operator
+from grail.operators.attesting import Image
 from grail.operators.configuration import Configuration
 from grail.operators.frames import (
     NEXT_ROSTER_AGREE,
@@ -36,6 +37,7 @@ from grail.operators.frames import (
     Frame,
     Status,
 )
+from grail.operators.link_frames import images_frame
 from grail.operators.roster import NextRoster, next_roster_fields
 from grail.operators.transport import NOBODY, Host, HttpTransport
 from grail.roster.shown import RosterShown
@@ -118,9 +120,37 @@ class RosterChange:
                 found.append(Operator(name, status.key, url, self.folder.socket(name)))
                 self.progress(f"{name} has begun")
         self.file = self._with((*self.file.operators, *found))
+        await self._believe(found)
         await self._expect(found)
         await self.until(found, lambda status: status.epoch is not None, "the record")
         return self.file
+
+    async def _believe(self, newcomers: Sequence[Operator]) -> None:
+        """Tell newcomers which builds the members may run: the chain does not say."""
+        sockets = SocketTransport([operator.socket for operator in newcomers])
+        frame = images_frame((await self._agreed()).images)
+        await genesis.ask_all(sockets, len(newcomers), frame)
+
+    async def accept(self, image: Image) -> RosterState:
+        """Have the quorum accept one more build beside those of now: the state that says so.
+
+        Raises `Unavailable` where no quorum of the operators does so.
+        """
+        last = await self._agreed()
+        images = tuple(sorted({*last.images, image}))
+        if images == last.images:
+            return last
+        members = [o for o in self.file.operators if self._alive(o) and o.key in last.keys]
+        sockets = SocketTransport([operator.socket for operator in members])
+        await genesis.ask_all(sockets, len(members), images_frame(images))
+        self.progress("a quorum for the build")
+        await genesis.until_shown(
+            sockets,
+            len(members),
+            lambda shown: shown.state is not None and shown.state.images == images,
+            "shown a state with the build",
+        )
+        return await self._agreed()
 
     async def _expect(self, newcomers: Sequence[Operator]) -> None:
         """Have every member's enclave link with the newcomers, once it has seen their documents.
@@ -153,7 +183,7 @@ class RosterChange:
         return max(states, key=lambda state: state.number)
 
     async def say(self, before: Roster, roster: Roster, joined: Sequence[Operator]) -> None:
-        """The members of the old roster give their word for the state that the chain settled."""
+        """The members of the old roster agree on the state that the chain settled."""
         last = await self._agreed()
         seats = {seat.key: seat for seat in last.seats}
         for at, operator in enumerate(joined):
@@ -181,7 +211,11 @@ class RosterChange:
         await genesis.until_shown(
             SocketTransport([operator.socket for operator in members]),
             len(members),
-            lambda shown: shown.state == state and genesis.all_alive(shown, len(members)),
+            lambda shown: (
+                shown.state is not None
+                and shown.state.roster == roster
+                and genesis.all_alive(shown, len(members))
+            ),
             f"in step with state {state.number}",
         )
 

@@ -10,6 +10,7 @@ authority.json       the key under it, of which modules' keys are issued
 measurement.json     the PCRs of the enclaves' image and of their configuration
 sandbox.json         what this machine lacks to keep enclaves from everything else
 image/               the files that enclaves run, read-only
+image-2/ ..          another build that the operators accepted, and image-2.json its PCRs
 node/ run/ hosts/ modules/ logs/ wallets/ unfinished/ requests/
 
 What a manager's death leaves: its children are killed by the kernel, locks are freed by it, and
@@ -87,6 +88,21 @@ class StateFolder:
     def image(self) -> Path:
         """The files that enclaves run."""
         return self.path / "image"
+
+    def build(self, number: int) -> Path:
+        """The files of another build that the operators accepted; from 2 on."""
+        return self.path / f"image-{number}"
+
+    @property
+    def builds(self) -> list[Path]:
+        """All builds of the enclave, the oldest first."""
+        later = sorted(self.path.glob("image-*/"), key=lambda each: int(each.name[6:]))
+        return [self.image, *later]
+
+    @property
+    def measurements(self) -> list[Path]:
+        """The PCRs of each build that enclaves were started from."""
+        return [self.measurement, *sorted(self.path.glob("image-*.json"))]
 
     @property
     def measurement(self) -> Path:

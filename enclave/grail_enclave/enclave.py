@@ -172,6 +172,8 @@ class Enclave:
             frames.TICK: self._tick,
             frames.ROSTER_SAY: self._say,
             frames.ROSTER_EXPECT: self._expect,
+            frames.ROSTER_IMAGES: self._accept_images,
+            frames.ROSTER_LEAVE: self._leave,
             frames.ROSTER_VIEW: self._show_roster,
         }
 
@@ -334,6 +336,8 @@ class Enclave:
         if deployed is self._told:
             return
         self._told = deployed
+        if self._society is not None:
+            self._society.settle(self._members.record.rosters)
         self._verdicts.clear()
         self._cases.clear()
         for epoch in self._members.epochs():
@@ -500,11 +504,16 @@ class Enclave:
     def _say(self, body: object) -> None:
         if not isinstance(body, bytes):
             raise DecodeError(f"{frames.ROSTER_SAY}: expected bytes")
-        record = self._members.record.rosters
-        self._peers().say(RosterState.parse(body), record[-1] if record else None)
+        self._peers().say(RosterState.parse(body))
 
     def _expect(self, body: object) -> None:
         self._peers().expect(link_frames.read_expect(body))
+
+    def _accept_images(self, body: object) -> None:
+        self._peers().accept(link_frames.read_images(body))
+
+    def _leave(self, body: object) -> None:
+        self._peers().leave(leaving=link_frames.read_leave(body))
 
     def _show_roster(self, body: object) -> list[Any]:
         _nothing(body, frames.ROSTER_VIEW)

@@ -202,7 +202,26 @@ class Membership:
                 f"{MAX_OPERATORS}",
             )
         self._check_internal_key(roster)
+        self._check_new(roster, deployed.record)
         return deployed.nft
+
+    def _check_new(self, roster: Roster, record: Record) -> None:
+        """Raise `Refused` for a key that was in an earlier roster and left it (threat R7).
+
+        What an instance with that key promised is long forgotten, and who was expelled would be
+        back by the key that it was expelled for.
+        """
+        newest = record.rosters[-1].keys
+        former = {key for each in record.rosters[:-1] for key in each.keys} - set(newest)
+        for key in roster.keys:
+            if key in former:
+                raise Refused(
+                    "RosterInvalid",
+                    "a key that left an earlier roster",
+                    got=str(key),
+                    expected="a new key",
+                    hint="an operator that comes back begins anew, with a key of its own",
+                )
 
     def _check_internal_key(self, roster: Roster) -> None:
         # Nobody may know the internal key's secret, and no DKG has run (threat S8).

@@ -2,12 +2,14 @@
 
 Everything that comes in was carried by hosts. The switchboard says who said it, the view takes only
 what verifies, and the pulse measures by the own clock how long ago a quorum is known to have lived.
+What follows is the operator's to want (will.py) and the quorum's to decide (deciding.py).
 """
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from grail.attestation import pcr
@@ -16,7 +18,7 @@ from grail.attestation.chain import Root
 from grail.attestation.verifier import Measurement, Policy
 from grail.bitcoin.addresses import Roster
 from grail.crypto.schnorr import KeyPair
-from grail.errors import GrailError, Refused
+from grail.errors import GrailError, InvalidInput, Refused
 from grail.links.identity import Attestor, Own
 from grail.links.link import Terms
 from grail.links.switchboard import Switchboard
@@ -24,14 +26,16 @@ from grail.operators.attesting import Attesting, Image
 from grail.operators.configuration import Configuration
 from grail.operators.link_frames import Sealed, Tick
 from grail.operators.messages import BestHeader
+from grail.roster.deciding import Say, next_said
 from grail.roster.gossip import Gossip
 from grail.roster.pulse import Pulse
 from grail.roster.shown import RosterShown, Sight
 from grail.roster.state import RosterState
-from grail.roster.statement import Ground, Statement
-from grail.roster.succession import SeatPolicy, check_follows
+from grail.roster.statement import WORD, Ground, Statement
+from grail.roster.succession import SeatPolicy, changed, check_follows
 from grail.roster.view import Thing, View
 from grail.types import XOnlyKey
+from grail_enclave.will import Pace, Will
 
 MAX_TALKS: Final = 16
 """Exchanges that one tick may begin."""
@@ -52,14 +56,20 @@ class Society:
         self._register = pcr.measured(configuration.to_json().encode())
         self._key = key
         self._ground = Ground(configuration.network.id, configuration.digest)
-        own = Own(key, module, configuration.network.id, configuration.digest)
-        self._board = Switchboard(own, Terms(self._policy, self._admit, clock))
+        self._own = Own(key, module, configuration.network.id, configuration.digest)
+        self._clock = clock
+        terms = Terms(self._policy, self._admit, clock, attesting.reattest_seconds)
+        self._board = Switchboard(self._own, terms)
         self._seats = SeatPolicy(
             attesting.churn, attesting.per_owner, attesting.per_account, attesting.per_zone
         )
         self._view: View | None = None
         self._pulse = Pulse(self._ground, key.public, clock)
-        self._said: dict[int, bytes] = {}
+        self._image: Image | None = None
+        self._first: bytes | None = None
+        self._will = Will()
+        self._rosters: Sequence[Roster] = ()
+        self._pace = Pace(clock)
         self._expected: frozenset[XOnlyKey] = frozenset()
         # Which peers to talk to is nobody's secret, but no host may foresee it either.
         self._draw = secrets.SystemRandom()
@@ -68,17 +78,34 @@ class Society:
 
     def _policy(self) -> Policy:
         agreed = None if self._view is None else self._view.agreed
-        images = self._attesting.images if agreed is None else agreed.images
-        return policy(self._attesting.root, images, self._register)
+        images = set(self._attesting.images if agreed is None else agreed.images)
+        if self._behind(agreed):
+            # It has to hear of the states between from members that may run any build of now: those
+            # that its operator names, and the own one. What they tell is signed by quorums.
+            images |= {self._own_image(), *(self._will.images or ())}
+        return policy(self._attesting.root, sorted(images), self._register)
+
+    def _behind(self, agreed: RosterState | None) -> bool:
+        """Whether the chain has a newer roster than the state that is agreed on here."""
+        newest = self._rosters[-1] if self._rosters else None
+        return newest is not None and (agreed is None or newest.epoch > agreed.epoch)
+
+    def _own_image(self) -> Image:
+        self._image = self._image or self._own.image()
+        return self._image
 
     def _admit(self, key: XOnlyKey) -> None:
         """Before a first roster anybody of the right kind; then members alone (threat R18).
 
-        And whom the own operator expects to join: a link gives no word and no vote.
+        And whom the own operator expects to join, or the chain has in a newer roster than this
+        view: who joins late has to hear of the states between. A link gives no word and no vote.
         """
-        if self._view is None or (key in self._expected and key not in self._view.guilty):
+        view = self._view
+        if view is None:
             return
-        self._view.admit(key)
+        coming = self._behind(view.agreed) and key in self._rosters[-1].keys
+        if key in view.guilty or not (coming or key in self._expected):
+            view.admit(key)
 
     def expect(self, keys: Iterable[XOnlyKey]) -> None:
         """Let these keys link with this enclave, once they show a document; in place of others."""
@@ -126,6 +153,8 @@ class Society:
         """A heartbeat, and the beginning of some exchanges."""
         self._board.sweep()
         self._follow()
+        self._speak()
+        self._board.sweep()  # another state may have been agreed on by that
         if self._key.public in self._pulse.members:
             self._pulse.beat(self._key, instance, best)
         numbers = list(self._board.dialled())
@@ -137,7 +166,8 @@ class Society:
                 out.append(self._sealed(number))
         board = self._board
         members = len(self._pulse.members)
-        return Tick(self.fresh, members, len(board.peers), board.dialled(), tuple(out))
+        busy = self._pace.busy
+        return Tick(self.fresh, members, len(board.peers), board.dialled(), tuple(out), busy)
 
     def _sealed(self, number: int) -> Sealed:
         return Sealed(number, tuple(self._board.fetch(number)))
@@ -149,15 +179,18 @@ class Society:
         if self._view is None:
             self._view = View(self._ground, roster)
 
-    def say(self, state: RosterState, ruling: Roster | None) -> None:
-        """Sign the next state; the same again changes nothing. Raises `Refused`.
+    def settle(self, rosters: Sequence[Roster]) -> None:
+        """The rosters of all epochs on record, as the chain tells them."""
+        self._rosters = tuple(rosters)
 
-        The first one is the first roster's, with the configuration's images. A later one is what
-        the chain settled: `ruling` is the newest roster of the own record.
+    def say(self, state: RosterState) -> None:
+        """Want a state to follow; the same again changes nothing. Raises `Refused`.
+
+        The first one is the first roster's, with the configuration's images, and signed at once. A
+        later one is what the chain settled, with the seats that the operator vouches for. It is
+        wished for until it is agreed on, after whatever else the quorum decides before it.
         """
-        view = self._view
-        if view is None:
-            raise Refused("RosterInvalid", "no first roster was accepted yet")
+        view = self._begun()
         if state.number < view.open and state == view.state(state.number):
             return
         if state.number != view.open:
@@ -169,16 +202,63 @@ class Society:
                 hint="it is agreed on already, or what comes before it is not known here",
             )
         if state.number == 0:
-            self._check_first(state, view.genesis)
+            self._say_first(state, view)
         else:
-            self._check_next(view.state(state.number - 1), state, ruling)
+            before = view.state(state.number - 1)
+            if state.images != before.images:
+                raise Refused(
+                    "NotDecided",
+                    "other images",
+                    expected="the images of the state before",
+                    hint="a change of images is asked for by itself: roster/images",
+                )
+            self._check_next(before, state)
+            self._will = replace(self._will, following=state)
+        self._speak()
+
+    def accept(self, images: Sequence[Image] | None) -> None:
+        """Want these images to be the accepted ones; None: want nothing else than there is.
+
+        While this enclave catches up it also talks to members that run one of them. Raises
+        `Refused` RosterInvalid for a list without the own image: who signs that away is cut off at
+        once, and a quorum that does so leaves a network without operators.
+        """
+        if images is not None:
+            try:
+                replace(self._attesting, images=tuple(images))
+            except InvalidInput as exc:
+                raise Refused("RosterInvalid", str(exc)) from exc
+            self._check_own(images)
+            agreed = None if self._view is None else self._view.agreed
+            if agreed is not None and not set(agreed.images) & set(images):
+                raise Refused(
+                    "RosterInvalid",
+                    "none of the images of now stays",
+                    expected="at least one",
+                    hint="accept the new build first, and drop the old one when nobody runs it",
+                )
+        self._will = replace(self._will, images=None if images is None else tuple(images))
+        self._speak()
+
+    def leave(self, *, leaving: bool) -> None:
+        """Tell all others that the own operator asks to leave, or that it does no more.
+
+        It goes on to vote and to sign: its seat is its own until another roster rules.
+        """
+        self._pulse.leaving = leaving
+
+    def _begun(self) -> View:
+        if self._view is None:
+            raise Refused("RosterInvalid", "no first roster was accepted yet")
+        return self._view
+
+    def _say_first(self, state: RosterState, view: View) -> None:
+        self._check_first(state, view.genesis)
         digest = state.digest(self._ground.network)
-        if self._said.setdefault(state.number, digest) != digest:
+        if self._first not in {None, digest}:
             raise Refused("RosterFixed", "this enclave gave its word for another state")
-        word = Statement(self._key.public, state.number, digest).signed(self._key, self._ground)
-        view.take(Thing(word))
-        view.take(Thing(state))
-        self._follow()
+        self._first = digest
+        self._sign(view, Say(0, WORD, digest), state)
 
     def _check_first(self, state: RosterState, roster: Roster) -> None:
         if state.roster != roster:
@@ -187,14 +267,15 @@ class Society:
             raise Refused("RosterInvalid", "the first state has other images than configured")
         self._seats.check_shares(state)
 
-    def _check_next(self, before: RosterState, state: RosterState, ruling: Roster | None) -> None:
+    def _check_next(self, before: RosterState, state: RosterState) -> None:
+        """Raise `Refused` unless the rules let this enclave speak for `state` after `before`."""
         check_follows(before, state, self._ground.network, self._seats)
+        if self._key.public not in before.keys:
+            raise Refused("NotMember", "those whose roster ends give their word for the next")
         if state.images != before.images:
-            raise Refused(
-                "NotDecided",
-                "other images",
-                expected="a decision of the quorum, which is not there",
-            )
+            self._check_images(before, state)
+            return
+        ruling = self._rosters[state.epoch] if state.epoch < len(self._rosters) else None
         if state.roster != ruling:
             raise Refused(
                 "RosterInvalid",
@@ -202,9 +283,85 @@ class Society:
                 got=f"{state.quorum} of {len(state.seats)} keys",
                 expected="no roster" if ruling is None else f"the one of epoch {ruling.epoch}",
             )
-        if self._key.public not in before.keys:
-            raise Refused("NotMember", "those whose roster ends give their word for the next")
-        self.require(key for key in state.keys if key not in before.keys)
+        newcomers = [key for key in state.keys if key not in before.keys]
+        self._check_strangers(newcomers)
+        self.require(newcomers)
+
+    def _check_images(self, before: RosterState, state: RosterState) -> None:
+        if replace(state, images=before.images) != changed(
+            before, self._ground.network, before.images
+        ):
+            raise Refused("RosterInvalid", "images change by themselves: seats and quorum stay")
+        self._check_own(state.images)
+
+    def _check_own(self, images: Sequence[Image]) -> None:
+        own = self._own_image()
+        if own not in images:
+            raise Refused(
+                "RosterInvalid",
+                "the list of images lacks the one that runs here",
+                got=f"{len(images)} images",
+                expected=f"PCR0 {own[0].hex()[:24]}.. among them",
+                hint="replace this operator by one that runs an accepted build first",
+            )
+
+    def _check_strangers(self, keys: Iterable[XOnlyKey]) -> None:
+        """Raise `Refused` for a key that had a seat before: it comes back with another (R7)."""
+        view = self._begun()
+        known = {key for number in range(view.open) for key in view.state(number).keys}
+        for key in keys:
+            if key in known or key in view.guilty:
+                raise Refused(
+                    "NotMember",
+                    "a key that left or was expelled gets no seat again",
+                    got=str(key),
+                    expected="a new key",
+                )
+
+    def _speak(self) -> None:
+        """Say what there is to say on the next number: wishes and words (deciding.py)."""
+        view = self._view
+        agreed = None if view is None else view.agreed
+        if view is None or agreed is None:
+            return
+        number, network = view.open, self._ground.network
+        self._pace.follow(number, view.mark(number), view.round(number))
+        if self._key.public not in agreed.keys:
+            return
+        self._will = self._will.after(agreed)
+        wanted = self._will.next(agreed, network)
+        if wanted is not None and not self._may(agreed, wanted):
+            wanted = None
+        say = next_said(
+            view.said(number),
+            agreed.quorum,
+            self._key.public,
+            view.round(number),
+            wanted=None if wanted is None else wanted.digest(network),
+            may=lambda digest: self._may(agreed, view.body(number, digest)),
+            patient=self._pace.patient,
+        )
+        if say is not None:
+            self._sign(view, say, view.body(number, say.state) or wanted)
+            self._speak()  # a quorum may be complete by it
+
+    def _may(self, before: RosterState, state: RosterState | None) -> bool:
+        if state is None:
+            return False
+        try:
+            self._check_next(before, state)
+        except Refused:
+            return False
+        return True
+
+    def _sign(self, view: View, say: Say, state: RosterState | None) -> None:
+        made = Statement(
+            self._key.public, view.open, say.state, round=say.round, step=say.step
+        ).signed(self._key, self._ground)
+        view.take(Thing(made))
+        if state is not None:
+            view.take(Thing(state))
+        self._follow()
 
     def _follow(self) -> None:
         agreed = None if self._view is None else self._view.agreed
@@ -237,10 +394,18 @@ class Society:
             None if view is None else view.agreed,
             bytes(32) if view is None else view.digest(),
             () if view is None else tuple(sorted(view.guilty)),
-            tuple(
-                Sight(key, _milliseconds(self._pulse.age(key)), _milliseconds(ages.get(key)))
-                for key in self._pulse.members
-            ),
+            tuple(self._sight(key, ages.get(key)) for key in self._pulse.members),
+        )
+
+    def _sight(self, key: XOnlyKey, attested: float | None) -> Sight:
+        newest = self._pulse.newest(key)
+        return Sight(
+            key,
+            _milliseconds(self._pulse.age(key)),
+            _milliseconds(attested),
+            self._pulse.silence(key) > self._attesting.silent_seconds,
+            None if newest is None else newest.best.height,
+            newest is not None and newest.leaving,
         )
 
 

@@ -25,7 +25,7 @@ from grail_host.peers import Peers
 PAUSE = 5.0
 """Seconds between two ticks of a network at rest."""
 HURRY = 0.25
-"""Seconds while members are not known to be alive: at start, and after a partition."""
+"""Seconds while members are not known to be alive, or a state of the roster is being decided."""
 AGAIN = 0.5
 """Seconds after a look that failed: an enclave starts after its host."""
 TALKS = 3
@@ -96,7 +96,9 @@ class Carrier:
 
     def _pause(self, made: Tick) -> float:
         """Hurry while members come or go; for one that stays away nobody hurries for long."""
-        if made.members and made.alive == made.members:
+        if made.busy:
+            self._wait = HURRY
+        elif made.members and made.alive == made.members:
             self._wait = PAUSE
         elif made.alive != self._alive or not made.members:
             self._wait = HURRY

@@ -47,7 +47,7 @@ DEFENCES: tuple[Defence, ...] = (
     _roster(
         "R5",
         "view",
-        "        self._condemn(word.number, word.key)\n        self._forget_idle(word.number)\n",
+        "        self._condemn(word.number, word.ballot)\n        self._forget_idle(word.number)\n",
         "        self._forget_idle(word.number)\n",
         f"{VIEW}::test_R5_two_words_for_one_number_expel_whoever_signed_them",
         f"{VIEW}::test_R5_an_old_word_expels_too",
@@ -78,7 +78,7 @@ DEFENCES: tuple[Defence, ...] = (
     _roster(
         "R6",
         "statement",
-        "        if (one.key, one.number) != (two.key, two.number):\n",
+        "        if (one.ballot, one.number) != (two.ballot, two.number):\n",
         "        if False:\n",
         f"{VIEW}::test_R6_nobody_can_be_framed",
     ),
@@ -121,15 +121,15 @@ DEFENCES: tuple[Defence, ...] = (
     _roster(
         "R9",
         "view",
-        "            ready = [digest for digest in known.bodies if known.by_state[digest] >= quorum]\n",
-        "            ready = [digest for digest in known.bodies if known.by_state[digest] >= quorum - 4]\n",
+        "        return [s for (_, s), count in counts if count >= self.quorum and s in self.bodies]\n",
+        "        return [s for (_, s), count in counts if count >= self.quorum - 4 and s in self.bodies]\n",
         f"{VIEW}::test_R9_a_minority_makes_no_state",
         f"{GOSSIP}::test_R9_eight_against_eight_make_nothing",
     ),
     _roster(
         "R10",
         "view",
-        "                if said not in useful:\n",
+        "                if state not in useful:\n",
         "                if False:\n",
         f"{VIEW}::test_R10_a_liar_that_signs_on_and_on_fills_no_view",
     ),
@@ -265,7 +265,7 @@ DEFENCES: tuple[Defence, ...] = (
     _off(
         "R18",
         "link",
-        "        if age > LINK_SECONDS:\n",
+        "        if age > self._terms.seconds:\n",
         "        if False:\n",
         f"{LINK}::test_A11_R18_an_attestation_lapses",
     ),

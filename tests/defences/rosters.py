@@ -7,6 +7,14 @@ from .defence import Defence
 CHANGE = "grail_enclave/test_roster_change.py"
 MEMBERSHIP = "enclave/grail_enclave/membership.py"
 CHECKS = "enclave/grail_enclave/checks.py"
+SOCIETY = "enclave/grail_enclave/society.py"
+BUILDS = "grail_enclave/test_builds.py"
+DECIDING = "sdk/grail/roster/deciding.py"
+CERTIFICATES = "grail/operators/test_certificates.py"
+VIEW = "grail/roster/test_view.py"
+PULSE = "grail/roster/test_pulse.py"
+DECIDED = "grail/roster/test_deciding.py"
+CHURN = "grail/roster/test_succession.py::test_R15_four_may_come_and_four_may_go_in_a_step"
 MOVES = "sdk/grail/charms/move_rules.py"
 VAULT = "sdk/grail/charms/vault_rules.py"
 SERVED = f"{CHANGE}::test_S31_a_deposit_to_the_old_address_is_served_to_the_new_vault"
@@ -23,8 +31,8 @@ DEFENCES: tuple[Defence, ...] = (
     Defence(
         "S8",
         MEMBERSHIP,
-        "        self._check_internal_key(roster)\n        return deployed.nft\n",
-        "        return deployed.nft\n",
+        "        self._check_internal_key(roster)\n        self._check_new(roster, deployed.record)\n",
+        "        self._check_new(roster, deployed.record)\n",
         (f"{CHANGE}::test_R3_S8_rosters_that_nobody_agrees_on",),
     ),
     Defence(
@@ -151,5 +159,126 @@ DEFENCES: tuple[Defence, ...] = (
         "        for before, after in zip(classes.inputs, classes.outputs, strict=True):\n",
         "        for before, after in zip(classes.inputs, classes.outputs, strict=False):\n",
         (MOVED,),
+    ),
+    Defence(
+        "A16",
+        "sdk/grail/links/link.py",
+        "        self._terms.policy().check(peer.attested.pcrs)\n",
+        "",
+        (f"{BUILDS}::test_A16_two_members_whose_image_is_dropped_are_out_in_time",),
+    ),
+    Defence(
+        "A16",
+        SOCIETY,
+        "        terms = Terms(self._policy, self._admit, clock, attesting.reattest_seconds)\n",
+        "        terms = Terms(self._policy, self._admit, clock)\n",
+        (f"{BUILDS}::test_A16_a_document_is_good_for_one_interval",),
+    ),
+    Defence(
+        "A16",
+        SOCIETY,
+        "        self._check_own(state.images)\n",
+        "",
+        (f"{BUILDS}::test_A16_no_enclave_signs_its_own_build_away",),
+    ),
+    Defence(
+        "A16",
+        SOCIETY,
+        "        images = set(self._attesting.images if agreed is None else agreed.images)\n",
+        "        images = set(self._attesting.images)\n",
+        (f"{BUILDS}::test_A16_two_members_whose_image_is_dropped_are_out_in_time",),
+    ),
+    Defence(
+        "R4",
+        "sdk/grail/operators/certificates.py",
+        "    if len(set(senders)) != len(senders):\n",
+        "    if False:\n",
+        (f"{CERTIFICATES}::test_R4_eleven_members_and_one_of_them_again_are_no_decision",),
+    ),
+    Defence(
+        "R7",
+        MEMBERSHIP,
+        "            if key in former:\n",
+        "            if False:\n",
+        (f"{CHANGE}::test_R7_a_key_that_left_is_in_no_later_roster",),
+    ),
+    Defence(
+        "R7",
+        SOCIETY,
+        "            if key in known or key in view.guilty:\n",
+        "            if False:\n",
+        (
+            f"{BUILDS}::test_R7_a_key_that_left_gets_no_seat_again_and_its_operator_does_by_a_new_one",
+        ),
+    ),
+    Defence(
+        "R7",
+        SOCIETY,
+        "        if key in view.guilty or not (coming or key in self._expected):\n",
+        "        if not (coming or key in self._expected):\n",
+        (f"{BUILDS}::test_R7_an_expelled_key_is_not_let_in_by_any_operators_word",),
+    ),
+    Defence(
+        "R9",
+        DECIDING,
+        "    return max((at for at, keys in wishers.items() if len(keys) >= quorum), default=None)\n",
+        "    return max((at for at, keys in wishers.items() if len(keys) >= quorum - 1), default=None)\n",
+        (f"{DECIDED}::test_R9_eleven_wishes_bind_nobody",),
+    ),
+    Defence(
+        "R9",
+        DECIDING,
+        "    state = wanted if word is None else word.state\n",
+        "    state = wanted\n",
+        (f"{DECIDED}::test_whoever_gave_its_word_is_bound_and_the_others_follow",),
+    ),
+    Defence(
+        "R9",
+        DECIDING,
+        "last[0] >= wished and last[0] > given",
+        "last[0] > given",
+        (f"{DECIDED}::test_no_word_for_a_round_that_was_left",),
+    ),
+    Defence(
+        "R9",
+        "sdk/grail/roster/view.py",
+        "            self.agreeing[said.round, said.state] += by\n",
+        "            self.agreeing[0, said.state] += by\n",
+        (f"{VIEW}::test_R9_words_of_two_rounds_do_not_add_up_and_wishes_are_none",),
+    ),
+    Defence(
+        "R10",
+        "sdk/grail/roster/view.py",
+        "        if word.round > known.round:\n",
+        "        if False:\n",
+        ("grail/roster/test_view.py::test_R10_rounds_that_no_quorum_opened_fill_no_view",),
+    ),
+    Defence(
+        "R15",
+        "sdk/grail/roster/succession.py",
+        "        if policy.churn and len(changed) > policy.churn:\n",
+        "        if False:\n",
+        (CHURN,),
+    ),
+    Defence(
+        "R15",
+        SOCIETY,
+        "        coming = self._behind(view.agreed) and key in self._rosters[-1].keys\n",
+        "        coming = False\n",
+        (f"{BUILDS}::test_R15_joins_and_leaves_without_end",),
+    ),
+    Defence(
+        "R16",
+        "sdk/grail/roster/pulse.py",
+        "        return self.clock() - self._seated.get(key, self.clock()) if age is None else age\n",
+        "        return 0.0 if age is None else age\n",
+        (f"{PULSE}::test_R16_one_that_was_never_heard_of_is_silent_since_it_is_a_member",),
+    ),
+    Defence(
+        "R17",
+        "sdk/grail/operators/messages.py",
+        '        return schnorr.tagged_hash(f"grail/{self.KIND}/1", self.head.network + covered)\n',
+        '        return schnorr.tagged_hash("grail/message/1", self.head.network + covered)\n',
+        ("grail/operators/test_messages.py::test_R17_each_kind_is_hashed_under_its_own_tag",),
     ),
 )

@@ -294,6 +294,8 @@ def test_A15_no_debug_verbs() -> None:
         "tick",
         "roster/say",
         "roster/expect",
+        "roster/images",
+        "roster/leave",
         "roster/view",
         "record",
         "vote",

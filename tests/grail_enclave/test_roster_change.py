@@ -209,6 +209,33 @@ def test_R3_S8_rosters_that_nobody_agrees_on(world: Rosters, case: str, roster: 
     assert enclave.state_hash() == before
 
 
+def test_R7_a_key_that_left_is_in_no_later_roster(after: Rosters) -> None:
+    """Its operator comes back with a new key; the old one could be anybody's by now."""
+    out = sorted(after.members[0], key=lambda pair: bytes(pair.public))
+    back = next(pair for pair in out if pair not in after.members[1])
+    keys = [*after.members[1][1:], back]
+    roster = Roster.of(2, [pair.public for pair in keys], 12)
+    member = after.lives[keys[0].public]
+    reply = ask(member, frames.NEXT_ROSTER_SIGN, next_roster_fields(roster))
+    assert rule(reply) == "RosterInvalid"
+    assert reply.refusal is not None
+    assert reply.refusal.message == "a key that left an earlier roster"
+    others = [*after.members[1][1:], fresh_key(9)]
+    good = Roster.of(2, [pair.public for pair in others], 12)
+    ask(member, frames.NEXT_ROSTER_SIGN, next_roster_fields(good)).unwrap()
+
+
+def test_R13_a_member_that_is_dead_is_replaced_without_its_word(world: Rosters) -> None:
+    """It answers nothing, votes for nothing and signs nothing; the quorum of the others does."""
+    dead = world.members[0][0]
+    del world.lives[dead.public]
+    world.change(world.replaced(7))
+    assert dead.public not in world.roster(1).keys
+    assert len(world.of(1)) == len(world.members[1])
+    tx = world.signed_in_turn(world.peg_in(*world.paid(210_000)))
+    world.confirm(tx)
+
+
 def test_R4_a_next_roster_has_every_members_word(world: Rosters) -> None:
     """One signature of a stranger, or for another configuration, and nobody agrees on it."""
     keys = world.replaced()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
@@ -28,7 +28,9 @@ class Member:
     """A seat, and how the others see who sits there.
 
     `alive` and `attested` are seconds, the median of what the others say; None: never, or nobody
-    answered. `in_step`: its view is the one that most have; None when it did not answer.
+    answered. `in_step`: its view is the one that most have; None when it did not answer. `silent`:
+    most of those that answered have had no sign of life of it for long; `height` is the highest
+    block of which any of them heard it tell. `leaving`: it asks for a roster without it.
     """
 
     name: str
@@ -37,6 +39,9 @@ class Member:
     attested: float | None
     in_step: bool | None
     guilty: bool
+    silent: bool = False
+    height: int | None = None
+    leaving: bool = False
 
 
 @dataclass(frozen=True, repr=False)
@@ -73,6 +78,9 @@ class RosterView(Shown):
                     "attested": member.attested,
                     "in_step": member.in_step,
                     "guilty": member.guilty,
+                    "silent": member.silent,
+                    "height": member.height,
+                    "leaving": member.leaving,
                 }
                 for member in self.members
             ],
@@ -119,9 +127,17 @@ def said_of(member: Member) -> str:
     """A member's standing, in a word or two."""
     if member.guilty:
         return "expelled: two words for one number"
+    if member.silent:
+        return "silent" if member.height is None else f"silent since block {member.height:,}"
     if member.in_step is None:
         return "no answer"
-    return "in step" if member.in_step else "behind"
+    view = "in step" if member.in_step else "behind"
+    return f"{view}, asks to leave" if member.leaving else view
+
+
+def _seconds(milliseconds: Iterable[int | None]) -> float | None:
+    known = [age for age in milliseconds if age is not None]
+    return median(known) / 1_000 if known else None
 
 
 async def roster_view(session: Session) -> RosterView:
@@ -159,27 +175,22 @@ def together(
     def name(key: XOnlyKey) -> str:
         return names.get(key, str(key)[:12])
 
-    def seen(key: XOnlyKey, what: str) -> float | None:
-        ages = [
-            getattr(sight, what)
-            for other, each in shown.items()
-            for sight in each.sights
-            if sight.key == key and other != key
-        ]
-        known = [age for age in ages if age is not None]
-        return median(known) / 1_000 if known else None
-
-    members = tuple(
-        Member(
-            name(seat.key),
+    def member(seat: Seat) -> Member:
+        key = seat.key
+        sights = [s for o, each in shown.items() for s in each.sights if s.key == key and o != key]
+        return Member(
+            name(key),
             seat,
-            seen(seat.key, "alive"),
-            seen(seat.key, "attested"),
-            shown[seat.key].view == common if seat.key in shown else None,
-            seat.key in guilty,
+            _seconds(sight.alive for sight in sights),
+            _seconds(sight.attested for sight in sights),
+            shown[key].view == common if key in shown else None,
+            key in guilty,
+            2 * sum(sight.silent for sight in sights) > len(sights),
+            max((s.height for s in sights if s.height is not None), default=None),
+            any(sight.leaving for sight in sights),
         )
-        for seat in state.seats
-    )
+
+    members = tuple(map(member, state.seats))
     links = {
         name(key): tuple(
             name(sight.key)
@@ -188,4 +199,4 @@ def together(
         )
         for key, each in shown.items()
     }
-    return RosterView(state, tuple(sorted(members, key=lambda member: member.name)), links)
+    return RosterView(state, tuple(sorted(members, key=lambda each: each.name)), links)

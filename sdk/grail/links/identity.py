@@ -16,7 +16,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from grail.attestation.attested import Attested
+from grail.attestation.attested import MEASURED, Attested
+from grail.attestation.cose import Signed
+from grail.attestation.document import Document
 from grail.attestation.form import MAX_DOCUMENT
 from grail.attestation.user_data import Claim
 from grail.attestation.verifier import Policy, answered
@@ -48,6 +50,11 @@ class Own:
     module: Attestor
     network: bytes
     configuration: bytes
+
+    def image(self) -> tuple[bytes, ...]:
+        """PCR0, 1 and 2 of what runs here, as the own module says. Raises `Unavailable`."""
+        pcrs = Document.parse(Signed.parse(self.module.document(None, None, None)).payload).pcrs
+        return tuple(pcrs.get(index, b"") for index in MEASURED)
 
     def identity(self, ends: Ends, *, initiator: bool) -> bytes:
         """For this end of this link. Raises `Unavailable` when the module does not answer."""

@@ -35,7 +35,7 @@ from grail.types import XOnlyKey
 MAX_MESSAGE: Final = 65_535 - 16 - 1
 """Bytes of a message: Noise's limit less the tag and the kind."""
 LINK_SECONDS: Final = 3_600.0
-"""How long an attestation is good for; a new handshake brings a new one, and new keys."""
+"""How long an attestation is good for, unless a configuration says otherwise (`Attesting`)."""
 
 DATA: Final = b"\x00"
 END: Final = b"\x01"
@@ -55,12 +55,14 @@ class Terms:
     """Whom this enclave talks to. Both are asked anew each time, so nothing outlives a change.
 
     `policy`: the root and the accepted images. `admit` raises for a key that the roster does not
-    have (threat R18). `clock` gives seconds that never fall.
+    have (threat R18). `clock` gives seconds that never fall, and an attestation is good for
+    `seconds` of them: then a new handshake brings a new one, and new keys.
     """
 
     policy: Callable[[], Policy]
     admit: Callable[[XOnlyKey], None]
     clock: Callable[[], float] = time.monotonic
+    seconds: float = LINK_SECONDS
 
 
 class Link:
@@ -203,12 +205,12 @@ class Link:
 
     def _still_good(self, peer: Peer) -> None:
         age = self.age
-        if age > LINK_SECONDS:
+        if age > self._terms.seconds:
             raise LinkInvalid(
                 "AttestationLapsed",
                 f"{peer.key} was attested too long ago",
                 got=f"{age:.0f} s",
-                expected=f"at most {LINK_SECONDS:.0f} s",
+                expected=f"at most {self._terms.seconds:.0f} s",
                 hint="shake hands anew",
             )
         self._terms.policy().check(peer.attested.pcrs)

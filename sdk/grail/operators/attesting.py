@@ -14,6 +14,9 @@ from grail.errors import InvalidInput
 
 PCR_BYTES: Final = 48
 
+MAX_IMAGES: Final = 16
+"""Builds that are accepted at once."""
+
 Image = tuple[bytes, ...]
 """PCR0, 1 and 2 of one build."""
 
@@ -23,13 +26,18 @@ class Attesting:
     """`root` is the SHA-256 of the one certificate that is believed; `images` the first builds.
 
     Later builds are accepted by the roster's own states. `fresh_seconds`: how old signs of life of
-    a quorum may be while an enclave signs. The rest caps seats, 0 for no cap: how many may come, or
-    go, in one step, and how many one owner, account or zone may hold. Raises `InvalidInput`.
+    a quorum may be while an enclave signs. `reattest_seconds`: how long a document is good for; a
+    link lives no longer, and the next one needs a new document. `silent_seconds`: without a sign of
+    life for so long a seat is shown as silent. The rest caps seats, 0 for no cap: how many may
+    come, or go, in one step, and how many one owner, account or zone may hold. Raises
+    `InvalidInput`.
     """
 
     root: bytes
     images: tuple[Image, ...]
     fresh_seconds: int = 60
+    reattest_seconds: int = 3_600
+    silent_seconds: int = 600
     churn: int = 4
     per_owner: int = 4
     per_account: int = 4
@@ -40,8 +48,15 @@ class Attesting:
             raise InvalidInput(f"attestation: a root of {len(self.root)} bytes, expected SHA-256")
         if list(self.images) != sorted(set(self.images)) or not self.images:
             raise InvalidInput("attestation: images rise, and there is one at least")
-        if self.fresh_seconds < 1:
-            raise InvalidInput("attestation: fresh_seconds is at least 1")
+        if len(self.images) > MAX_IMAGES:
+            raise InvalidInput(f"attestation: at most {MAX_IMAGES} images")
+        if min(self.fresh_seconds, self.reattest_seconds) < 1:
+            raise InvalidInput("attestation: fresh_seconds and reattest_seconds are at least 1")
+        if self.silent_seconds < self.fresh_seconds:
+            raise InvalidInput(
+                f"attestation: silent after {self.silent_seconds} s",
+                hint=f"not before the {self.fresh_seconds} s for which a sign of life is fresh",
+            )
         if min(self.churn, self.per_owner, self.per_account, self.per_zone) < 0:
             raise InvalidInput("attestation: caps of seats are 0 or more")
         for image in self.images:

@@ -197,7 +197,15 @@ _NUMBERS = (
 )
 
 
-_CAPS = ("fresh_seconds", "churn", "per_owner", "per_account", "per_zone")
+_CAPS = (
+    "fresh_seconds",
+    "reattest_seconds",
+    "silent_seconds",
+    "churn",
+    "per_owner",
+    "per_account",
+    "per_zone",
+)
 
 
 def _attesting_map(attesting: Attesting) -> dict[str, object]:

@@ -30,6 +30,8 @@
     tick                 exchanges to begin                     Tick
     roster/say           a state of the roster                  null
     roster/expect        [key..]                                null
+    roster/images        [[PCR0, PCR1, PCR2]..], or null        null
+    roster/leave         whether                                null
     roster/view          null                                   RosterShown
 
 `next_roster/sign` has an enclave vouch for a roster that is to follow and that it is in;
@@ -43,7 +45,7 @@ own host has a use for `hello`, `recover` and `restore`. `grant` is for the othe
 older instance of the same operator that is shown the Hello stops voting, and answers null. `newest`
 gives that Hello to whoever sees that the older one does not know of it.
 
-The last seven are for enclaves that attest to each other (link_frames.py). Hosts bring what comes
+The last nine are for enclaves that attest to each other (link_frames.py). Hosts bring what comes
 out of one to the other end of its link; `link/answer`, `link/carry` and `roster/view` are for the
 other operators, the rest for the own host.
 
@@ -111,6 +113,8 @@ LINK_CARRY: Final = "link/carry"
 TICK: Final = "tick"
 ROSTER_SAY: Final = "roster/say"
 ROSTER_EXPECT: Final = "roster/expect"
+ROSTER_IMAGES: Final = "roster/images"
+ROSTER_LEAVE: Final = "roster/leave"
 ROSTER_VIEW: Final = "roster/view"
 
 KINDS: Final = (
@@ -140,6 +144,8 @@ KINDS: Final = (
     TICK,
     ROSTER_SAY,
     ROSTER_EXPECT,
+    ROSTER_IMAGES,
+    ROSTER_LEAVE,
     ROSTER_VIEW,
 )
 """Every kind of frame there is; anything else is a `DecodeError`."""

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from grail.errors import DecodeError
 from grail.operators import frames
+from grail.operators.attesting import MAX_IMAGES, PCR_BYTES, Image
 from grail.operators.frames import Frame
 from grail.operators.messages import MAX_OPERATORS, Fields
 from grail.types import XOnlyKey
@@ -39,7 +41,8 @@ class Sealed:
 class Tick:
     """What came of a tick: `alive` of `members` live, `links` are open, `out` goes out.
 
-    `dialled` are the numbers of the open links that this end began.
+    `dialled` are the numbers of the open links that this end began; `busy`: a state of the roster
+    is being decided just now, so the next tick had better come soon.
     """
 
     alive: int
@@ -47,22 +50,26 @@ class Tick:
     links: int
     dialled: tuple[int, ...]
     out: tuple[Sealed, ...]
+    busy: bool = False
 
     def fields(self) -> list[Any]:
-        """[alive, members, links, [number..], [sealed..]]."""
+        """[alive, members, links, busy, [number..], [sealed..]]."""
         out = [each.fields() for each in self.out]
-        return [self.alive, self.members, self.links, list(self.dialled), out]
+        return [self.alive, self.members, self.links, self.busy, list(self.dialled), out]
 
     @classmethod
     def from_fields(cls, value: Any) -> Tick:
         """Read what `fields` wrote. Raises `DecodeError`."""
-        parts = Fields(value, "tick", 5)
+        parts = Fields(value, "tick", 6)
         alive, members = parts.uint("alive", 16), parts.uint("members", 16)
-        links, begun = parts.uint("links", 16), parts.items("dialled", 2 * MAX_OPERATORS)
+        links, busy = parts.uint("links", 16), parts.optional("busy")
+        if type(busy) is not bool:
+            raise DecodeError("tick: busy is neither true nor false")
+        begun = parts.items("dialled", 2 * MAX_OPERATORS)
         numbers = Fields(begun, "tick: dialled")
         dialled = tuple(numbers.uint("number", 63) for _ in begun)
         items = parts.items("out", MAX_OPERATORS)
-        return cls(alive, members, links, dialled, tuple(map(Sealed.from_fields, items)))
+        return cls(alive, members, links, dialled, tuple(map(Sealed.from_fields, items)), busy)
 
 
 def carry_frame(number: int, message: bytes) -> Frame:
@@ -91,6 +98,30 @@ def read_expect(body: Any) -> tuple[XOnlyKey, ...]:
     items = Fields([body], "expect frame").items("keys", MAX_OPERATORS)
     keys = Fields(items, "expect frame: keys")
     return tuple(XOnlyKey(keys.blob("key", 32)) for _ in items)
+
+
+def images_frame(images: Sequence[Image] | None) -> Frame:
+    """Tell an enclave which builds its operator wants to be accepted; None: whichever are."""
+    body = None if images is None else [list(image) for image in sorted(images)]
+    return Frame(frames.ROSTER_IMAGES, body)
+
+
+def read_images(body: Any) -> tuple[Image, ...] | None:
+    """The builds that an operator wants, or None. Raises `DecodeError`."""
+    if body is None:
+        return None
+    found = []
+    for item in Fields([body], "images frame").items("images", MAX_IMAGES):
+        parts = Fields(item, "image", 3)
+        found.append(tuple(parts.blob("PCR", PCR_BYTES) for _ in range(3)))
+    return tuple(found)
+
+
+def read_leave(body: Any) -> bool:
+    """Whether an operator asks to leave. Raises `DecodeError`."""
+    if type(body) is not bool:
+        raise DecodeError("leave frame: neither true nor false")
+    return body
 
 
 def read_messages(value: Any) -> tuple[bytes, ...]:

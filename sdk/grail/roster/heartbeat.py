@@ -1,7 +1,8 @@
 """Signs of life: that a member's enclave runs, what it agrees on, and what it heard of others.
 
     signature over H("grail/roster/heartbeat/1",
-                     NET || [configuration, key, instance, count, number, state, best, echoes])
+                     NET || [configuration, key, instance, count, number, state, leaving, best,
+                             echoes])
 
 A host may hold back all that comes to its enclave, and bring it days later: when something arrived
 says nothing of when it was said. So each heartbeat echoes the last one heard of every other member
@@ -17,7 +18,7 @@ from typing import Any, Final, Self
 from grail.codec import encode
 from grail.crypto import schnorr
 from grail.crypto.schnorr import KeyPair, tagged_hash
-from grail.errors import InvalidInput
+from grail.errors import DecodeError, InvalidInput
 from grail.operators.messages import BestHeader, Fields
 from grail.roster.statement import Ground
 from grail.types import XOnlyKey
@@ -29,7 +30,10 @@ MAX_ECHOES: Final = 999 * ECHO
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """The `count`-th of instance `instance` of an operator (ROUNDS.md, rule 6): later ones win."""
+    """The `count`-th of instance `instance` of an operator (ROUNDS.md, rule 6): later ones win.
+
+    `leaving`: its operator asks for another roster without this seat. It signs as ever until then.
+    """
 
     key: XOnlyKey
     instance: int
@@ -39,6 +43,7 @@ class Heartbeat:
     best: BestHeader
     echoes: bytes
     signature: bytes = field(default=b"", repr=False, compare=False)
+    leaving: bool = False
 
     @property
     def age(self) -> tuple[int, int]:
@@ -65,13 +70,14 @@ class Heartbeat:
         return self.echoes[rank * ECHO : (rank + 1) * ECHO]
 
     def fields(self) -> list[Any]:
-        """[key, instance, count, number, state, best, echoes, signature]."""
+        """[key, instance, count, number, state, leaving, best, echoes, signature]."""
         return [
             bytes(self.key),
             self.instance,
             self.count,
             self.number,
             self.state,
+            self.leaving,
             self.best.fields(),
             self.echoes,
             self.signature,
@@ -80,14 +86,12 @@ class Heartbeat:
     @classmethod
     def from_fields(cls, value: Any) -> Self:
         """Read what `fields` wrote. Raises `DecodeError`; nothing is verified yet."""
-        parts = Fields(value, "heartbeat", 8)
-        return cls(
-            XOnlyKey(parts.blob("key", 32)),
-            parts.uint("instance", 32),
-            parts.uint("count", 32),
-            parts.uint("number", 64),
-            parts.blob("state", 32),
-            BestHeader.from_fields(parts.optional("best header")),
-            parts.blob("echoes", most=MAX_ECHOES),
-            parts.blob("signature", 64),
-        )
+        parts = Fields(value, "heartbeat", 9)
+        key, instance = XOnlyKey(parts.blob("key", 32)), parts.uint("instance", 32)
+        count, number = parts.uint("count", 32), parts.uint("number", 64)
+        state, leaving = parts.blob("state", 32), parts.optional("leaving")
+        if type(leaving) is not bool:
+            raise DecodeError("heartbeat: leaving is neither true nor false")
+        best = BestHeader.from_fields(parts.optional("best header"))
+        echoes, signature = parts.blob("echoes", most=MAX_ECHOES), parts.blob("signature", 64)
+        return cls(key, instance, count, number, state, best, echoes, signature, leaving)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from grail.crypto.schnorr import KeyPair
@@ -29,7 +29,7 @@ REMEMBERED: Final = 256
 class Pulse:
     """Of the members of the agreed state `number` (-1: none yet) with digest `state`, by rank.
 
-    `clock` gives seconds that never fall.
+    `clock` gives seconds that never fall; `leaving` is what the own heartbeats say of it.
     """
 
     ground: Ground
@@ -41,14 +41,16 @@ class Pulse:
     _newest: dict[XOnlyKey, Heartbeat] = field(default_factory=dict)
     _sent: OrderedDict[bytes, float] = field(default_factory=OrderedDict)
     _alive: dict[XOnlyKey, float] = field(default_factory=dict)
+    _seated: dict[XOnlyKey, float] = field(default_factory=dict)
     _count: int = 0
+    leaving: bool = False
 
     def beat(self, keys: KeyPair, instance: int, best: BestHeader) -> Heartbeat:
         """Make the next own heartbeat, and take it. Raises `InvalidInput` for another's key."""
         self._count += 1
         echoes = b"".join(map(self._echo, self.members))
         made = Heartbeat(keys.public, instance, self._count, self.number, self.state, best, echoes)
-        signed = made.signed(keys, self.ground)
+        signed = replace(made, leaving=self.leaving).signed(keys, self.ground)
         self._newest[self.own] = signed
         self._sent[self._name(signed)] = self.clock()
         while len(self._sent) > REMEMBERED:
@@ -80,9 +82,12 @@ class Pulse:
     def follow(self, number: int, state: bytes, members: Sequence[XOnlyKey]) -> None:
         """Another state was agreed on; who has no seat in it is forgotten."""
         self.number, self.state, self.members = number, state, tuple(members)
-        for known in (self._newest, self._alive):
+        for known in (self._newest, self._alive, self._seated):
             for key in [key for key in known if key not in self.members]:
                 del known[key]
+        now = self.clock()
+        for key in self.members:
+            self._seated.setdefault(key, now)
 
     def age(self, key: XOnlyKey) -> float | None:
         """Seconds since which a member is known to have lived at least once; None: never seen."""
@@ -90,6 +95,15 @@ class Pulse:
             return 0.0
         alive = self._alive.get(key)
         return None if alive is None else self.clock() - alive
+
+    def silence(self, key: XOnlyKey) -> float:
+        """Seconds since which nothing shows that a member lives: one never seen, since it is one.
+
+        By the own clock alone: no date, and nothing that a host brings late, shortens or adds to it
+        (threat R16).
+        """
+        age = self.age(key)
+        return self.clock() - self._seated.get(key, self.clock()) if age is None else age
 
     def newest(self, key: XOnlyKey) -> Heartbeat | None:
         """The newest heartbeat of a member."""

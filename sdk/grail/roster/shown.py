@@ -17,11 +17,21 @@ class Sight:
     """How an enclave sees one member, in milliseconds; None for never.
 
     `alive`: since when it is known to have lived. `attested`: since its last document here.
+    `silent`: nothing was heard of it for so long that it should be replaced. `height` is that of
+    the best block in its newest heartbeat, `leaving` what it says there of its seat.
     """
 
     key: XOnlyKey
     alive: int | None
     attested: int | None
+    silent: bool = False
+    height: int | None = None
+    leaving: bool = False
+
+    def fields(self) -> list[Any]:
+        """[key, alive, attested, silent, height, leaving]."""
+        ages = [self.alive, self.attested]
+        return [bytes(self.key), *ages, self.silent, self.height, self.leaving]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +48,13 @@ class RosterShown:
     sights: tuple[Sight, ...]
 
     def fields(self) -> list[Any]:
-        """[links, state, view, [key..], [[key, alive, attested]..]]."""
+        """[links, state, view, [key..], [sight..]]."""
         return [
             self.links,
             None if self.state is None else self.state.serialize(),
             self.view,
             [bytes(key) for key in self.guilty],
-            [[bytes(each.key), each.alive, each.attested] for each in self.sights],
+            [each.fields() for each in self.sights],
         ]
 
     @classmethod
@@ -66,12 +76,22 @@ def _blob(value: Any, most: int) -> bytes:
 
 
 def _sight(value: Any) -> Sight:
-    parts = Fields(value, "sight", 3)
+    parts = Fields(value, "sight", 6)
     key = XOnlyKey(parts.blob("key", 32))
-    ages = []
-    for name in ("alive", "attested"):
-        age = parts.optional(name)
-        if age is not None and (type(age) is not int or age < 0):
-            raise DecodeError(f"sight: {name}, expected milliseconds or null")
-        ages.append(age)
-    return Sight(key, *ages)
+    alive, attested = _number(parts, "alive"), _number(parts, "attested")
+    silent = _flag(parts, "silent")
+    return Sight(key, alive, attested, silent, _number(parts, "height"), _flag(parts, "leaving"))
+
+
+def _number(parts: Fields, name: str) -> int | None:
+    found = parts.optional(name)
+    if found is not None and (type(found) is not int or found < 0):
+        raise DecodeError(f"sight: {name}, expected an integer from 0, or null")
+    return found
+
+
+def _flag(parts: Fields, name: str) -> bool:
+    found = parts.optional(name)
+    if type(found) is not bool:
+        raise DecodeError(f"sight: {name} is neither true nor false")
+    return found

@@ -22,13 +22,13 @@ from grail.bitcoin.addresses import MAX_MEMBERS, Roster
 from grail.codec import decode, encode
 from grail.crypto.schnorr import tagged_hash
 from grail.errors import InvalidInput
+from grail.operators.attesting import MAX_IMAGES
 from grail.operators.messages import Fields
 from grail.types import XOnlyKey
 
 NOTHING: Final = bytes(32)
 """In the place of the state before the first."""
 MAX_NAME: Final = 64
-MAX_IMAGES: Final = 16
 MAX_STATE: Final = 56_000
 """Bytes of a state, so that it goes over a link in one message: 999 seats of short names."""
 

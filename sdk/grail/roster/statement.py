@@ -1,23 +1,29 @@
-"""A member's word for a state of the roster, and the proof that a member gave two.
+"""A member's wish or word for a state of the roster, and the proof that a member gave two.
 
-    signature over H("grail/roster/statement/1", NET || [configuration, key, number, state])
+    signature over H("grail/roster/statement/1",
+                     NET || [configuration, key, number, round, step, state])
 
-A member signs one state for each number, after the quorum decided on it. Two signatures of one key
-for one number, on different states, prove it guilty to whoever sees them; nothing else does
-(threats R5 and R6).
+In each round of a number (deciding.py) a member has one wish and one word. Two signatures of one
+key for the same number, round and step, on different states, prove it guilty to whoever sees them;
+nothing else does (threats R5 and R6).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from grail.codec import encode
 from grail.crypto import schnorr
 from grail.crypto.schnorr import KeyPair, tagged_hash
-from grail.errors import InvalidInput, SignatureInvalid
+from grail.errors import DecodeError, InvalidInput, SignatureInvalid
 from grail.operators.messages import Fields
 from grail.types import XOnlyKey
+
+WISH: Final = 0
+"""A member would have this state follow."""
+WORD: Final = 1
+"""A member was shown that a quorum wishes it: a quorum of words makes it the roster's state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,16 +40,23 @@ class Ground:
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """`key` says that state `number` is the one with digest `state`."""
+    """`key` wishes state `number` to be the one with digest `state`, or gives its word for it."""
 
     key: XOnlyKey
     number: int
     state: bytes
     signature: bytes = field(default=b"", repr=False, compare=False)
+    round: int = 0
+    step: int = WORD
+
+    @property
+    def ballot(self) -> tuple[XOnlyKey, int, int]:
+        """Of what a member has one for each number: (key, round, step)."""
+        return self.key, self.round, self.step
 
     def digest(self, ground: Ground) -> bytes:
         """What is signed."""
-        covered = encode([ground.configuration, bytes(self.key), self.number, self.state])
+        covered = encode([ground.configuration, *self.fields()[:-1]])
         return tagged_hash("grail/roster/statement/1", ground.network + covered)
 
     def signed(self, keys: KeyPair, ground: Ground) -> Statement:
@@ -57,24 +70,25 @@ class Statement:
         schnorr.verify(self.key, self.digest(ground), self.signature)
 
     def fields(self) -> list[Any]:
-        """[key, number, state, signature]."""
-        return [bytes(self.key), self.number, self.state, self.signature]
+        """[key, number, round, step, state, signature]."""
+        said = [bytes(self.key), self.number, self.round, self.step, self.state]
+        return [*said, self.signature]
 
     @classmethod
     def from_fields(cls, value: Any) -> Self:
         """Read what `fields` wrote. Raises `DecodeError`; nothing is verified yet."""
-        parts = Fields(value, "statement", 4)
-        return cls(
-            XOnlyKey(parts.blob("key", 32)),
-            parts.uint("number", 64),
-            parts.blob("state", 32),
-            parts.blob("signature", 64),
-        )
+        parts = Fields(value, "statement", 6)
+        key, number = XOnlyKey(parts.blob("key", 32)), parts.uint("number", 64)
+        round_, step = parts.uint("round", 16), parts.uint("step", 8)
+        if step not in {WISH, WORD}:
+            raise DecodeError(f"statement: step {step}, expected {WISH} or {WORD}")
+        state, signature = parts.blob("state", 32), parts.blob("signature", 64)
+        return cls(key, number, state, signature, round_, step)
 
 
 @dataclass(frozen=True, slots=True)
 class Equivocation:
-    """Two statements of one key for one number on different states."""
+    """Two statements of one key for one number, round and step on different states."""
 
     first: Statement
     second: Statement
@@ -87,8 +101,8 @@ class Equivocation:
     def check(self, ground: Ground) -> None:
         """Raise `SignatureInvalid` unless it proves its culprit guilty."""
         one, two = self.first, self.second
-        if (one.key, one.number) != (two.key, two.number):
-            raise SignatureInvalid("equivocation: not one member's words for one number")
+        if (one.ballot, one.number) != (two.ballot, two.number):
+            raise SignatureInvalid("equivocation: not one member's words for one number and round")
         if one.state == two.state:
             raise SignatureInvalid("equivocation: both say the same")
         one.verify(ground)

@@ -6,7 +6,8 @@ of a few seats can push a change through that the rules forbid.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from grail.crypto.schnorr import NUMS
 from grail.errors import InvalidInput, Refused
@@ -63,7 +64,27 @@ def check_follows(
             _refuse(f"{what} seats in one step", len(changed), f"at most {policy.churn}")
     if after.internal_key != NUMS:
         _refuse("the internal key", after.internal_key, NUMS)
+    if not set(before.images) & set(after.images):
+        _refuse("images that stay", 0, "at least one, so that whoever decides it can go on")
     policy.check_shares(after)
+
+
+def changed(
+    before: RosterState, network: bytes, images: Sequence[tuple[bytes, ...]]
+) -> RosterState:
+    """The state that follows `before` with other images and nothing else changed.
+
+    Raises `Refused` RosterInvalid for images that are none, too many, or not rising.
+    """
+    try:
+        return replace(
+            before,
+            number=before.number + 1,
+            previous=before.digest(network),
+            images=tuple(images),
+        )
+    except InvalidInput as exc:
+        raise Refused("RosterInvalid", str(exc)) from exc
 
 
 def linked(before: RosterState, after: RosterState, network: bytes) -> None:

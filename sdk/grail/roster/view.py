@@ -2,8 +2,9 @@
 
 It only grows, and two views that took the same things, in whatever order and however often, are
 equal: so gossip may lose, repeat and reorder what it likes. A state is agreed on when a quorum of
-the members of the one before it said so (all members, for the first). Nothing that was agreed on
-is ever undone: neither an old epoch nor an expelled member comes back (threat R7).
+the members of the one before it gave its word in one round (all of them, for the first). Nothing
+that was agreed on is ever undone: neither an old epoch nor an expelled member comes back (threat
+R7).
 """
 
 from __future__ import annotations
@@ -19,12 +20,17 @@ from grail.bitcoin.addresses import Roster
 from grail.errors import DecodeError, Refused, SignatureInvalid
 from grail.operators.messages import Fields
 from grail.roster.state import MAX_STATE, RosterState
-from grail.roster.statement import Equivocation, Ground, Statement
+from grail.roster.statement import WORD, Equivocation, Ground, Statement
 from grail.roster.succession import linked
 from grail.types import XOnlyKey
 
 ID: Final = 16
 """Bytes that name a thing among those of one number."""
+MAX_ROUNDS: Final = 64
+"""Rounds of one number. Each begins when a quorum wished something in the one before."""
+
+Ballot = tuple[XOnlyKey, int, int]
+"""Key, round and step: what a member has one state for."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +49,8 @@ class Thing:
         """Its name among those of its number, one for all signatures of the same word."""
         inside = self.inside
         if isinstance(inside, Statement):
-            body = bytes(inside.key) + inside.state
+            at = inside.round.to_bytes(4, "little") + inside.step.to_bytes(1, "little")
+            body = bytes(inside.key) + at + inside.state
         else:
             body = inside.serialize()
         return hashlib.sha256(body).digest()[:ID]
@@ -68,15 +75,18 @@ class Thing:
 
 @dataclass
 class _Number:
-    """All that is known of one number: words by key and state, and the states they are for.
+    """All that is known of one number: statements by ballot and state, and the states themselves.
 
-    `members` have a word on it: those of the state before.
+    `members` have a word on it, and `quorum` of them decide: those of the state before.
     """
 
     members: frozenset[XOnlyKey]
-    words: dict[tuple[XOnlyKey, bytes], Thing] = field(default_factory=dict)
-    by_key: Counter[XOnlyKey] = field(default_factory=Counter)
+    quorum: int
+    words: dict[tuple[Ballot, bytes], Thing] = field(default_factory=dict)
+    by_ballot: Counter[Ballot] = field(default_factory=Counter)
     by_state: Counter[bytes] = field(default_factory=Counter)
+    agreeing: Counter[tuple[int, bytes]] = field(default_factory=Counter)
+    wishers: Counter[int] = field(default_factory=Counter)
     bodies: dict[bytes, Thing] = field(default_factory=dict)
     mark: bytes | None = None
 
@@ -85,17 +95,28 @@ class _Number:
         yield from self.words.values()
         yield from self.bodies.values()
 
-    def put(self, key: XOnlyKey, state: bytes, thing: Thing) -> None:
-        """Keep a word."""
-        self.words[key, state] = thing
-        self.by_key[key] += 1
-        self.by_state[state] += 1
+    def count(self, said: Statement, by: int) -> None:
+        """Count a statement in, or out again."""
+        before = self.by_ballot[said.ballot]
+        self.by_ballot[said.ballot] += by
+        self.by_state[said.state] += by
+        if said.step == WORD:
+            self.agreeing[said.round, said.state] += by
+        elif before == 0:  # of two wishes of a liar one is always kept
+            self.wishers[said.round] += 1
 
-    def drop(self, key: XOnlyKey, state: bytes) -> None:
-        """Forget a word."""
-        del self.words[key, state]
-        self.by_key[key] -= 1
-        self.by_state[state] -= 1
+    def ready(self) -> list[bytes]:
+        """The states whose bytes are here and for which a quorum gave its word in one round."""
+        counts = self.agreeing.items()
+        return [s for (_, s), count in counts if count >= self.quorum and s in self.bodies]
+
+    @property
+    def round(self) -> int:
+        """The open round: in each one before it a quorum wished something."""
+        opened = 0
+        while opened < MAX_ROUNDS - 1 and self.wishers[opened] >= self.quorum:
+            opened += 1
+        return opened
 
 
 class View:
@@ -109,7 +130,7 @@ class View:
         self.genesis = genesis
         self._states: list[RosterState] = []
         self._digests: list[bytes] = []
-        self._numbers: list[_Number] = [_Number(frozenset(genesis.keys))]
+        self._numbers: list[_Number] = [_Number(frozenset(genesis.keys), len(genesis.keys))]
         self._guilty: dict[XOnlyKey, Equivocation] = {}
 
     # What it knows.
@@ -126,7 +147,7 @@ class View:
 
     @property
     def guilty(self) -> frozenset[XOnlyKey]:
-        """Who gave two words for one number; expelled for good."""
+        """Who gave two words for one number and round; expelled for good."""
         return frozenset(self._guilty)
 
     def proof(self, key: XOnlyKey) -> Equivocation | None:
@@ -169,14 +190,27 @@ class View:
         """All that is known of a number, in an order in which another view can take it."""
         return list(self._numbers[number].things()) if number < len(self._numbers) else []
 
+    def said(self, number: int) -> list[Statement]:
+        """All wishes and words of a number."""
+        return [each.inside for each in self.things(number) if isinstance(each.inside, Statement)]
+
+    def round(self, number: int) -> int:
+        """The open round of a number."""
+        return self._numbers[number].round
+
+    def body(self, number: int, digest: bytes) -> RosterState | None:
+        """The state of this digest that somebody spoke for, if it is here."""
+        found = self._numbers[number].bodies.get(digest)
+        return None if found is None or isinstance(found.inside, Statement) else found.inside
+
     # What it learns.
 
     def take(self, thing: Thing) -> bool:
         """Learn one thing: whether it was new.
 
         What is about a later number than the next is left alone, since its members are not known
-        yet. Raises `SignatureInvalid` for a word that is not its member's, `Refused` for a state
-        that does not follow.
+        yet; and so is what is about a later round than the open one. Raises `SignatureInvalid` for
+        a word that is not its member's, `Refused` for a state that does not follow.
         """
         inside = thing.inside
         if inside.number > self.open:
@@ -192,39 +226,45 @@ class View:
 
     def _hear(self, thing: Thing, word: Statement) -> bool:
         known = self._numbers[word.number]
-        if (word.key, word.state) in known.words:
+        if (word.ballot, word.state) in known.words:
             return False
         if word.key not in known.members:
             raise SignatureInvalid(f"statement: {word.key} had no word on number {word.number}")
+        if word.round > known.round:
+            return False
         word.verify(self.ground)
-        known.put(word.key, word.state, thing)
-        if known.by_key[word.key] == 1:
+        known.words[word.ballot, word.state] = thing
+        known.count(word, 1)
+        if known.by_ballot[word.ballot] == 1:
             return True
-        self._condemn(word.number, word.key)
+        self._condemn(word.number, word.ballot)
         self._forget_idle(word.number)
-        return (word.key, word.state) in known.words
+        return (word.ballot, word.state) in known.words
 
     def _forget_idle(self, number: int) -> None:
-        """Of a guilty member keep two words, and those that may yet count.
+        """Of a guilty member keep two words of a ballot, and those that may yet count.
 
         Those are for states that an honest member says too, of which there are no more than
         members: so nobody fills a view by signing on and on, and every view keeps the same ones.
         """
         known = self._numbers[number]
-        useful = {said for key, said in known.words if known.by_key[key] == 1}
+        twice = {key for (key, _, _), count in known.by_ballot.items() if count > 1}
+        useful = {state for (key, _, _), state in known.words if key not in twice}
         useful.add(self.digest_of(number))
-        for key in [key for key, count in known.by_key.items() if count > 2]:
-            for said in sorted(said for each, said in known.words if each == key)[2:]:
-                if said not in useful:
-                    known.drop(key, said)
+        for ballot in [ballot for ballot, count in known.by_ballot.items() if count > 2]:
+            for state in sorted(state for each, state in known.words if each == ballot)[2:]:
+                if state not in useful:
+                    word = known.words.pop((ballot, state)).inside
+                    assert isinstance(word, Statement)
+                    known.count(word, -1)
 
-    def _condemn(self, number: int, key: XOnlyKey) -> None:
+    def _condemn(self, number: int, ballot: Ballot) -> None:
         known = self._numbers[number]
-        said = sorted(state for each, state in known.words if each == key)
-        first, second = (known.words[key, state].inside for state in said[:2])
+        said = sorted(state for each, state in known.words if each == ballot)
+        first, second = (known.words[ballot, state].inside for state in said[:2])
         assert isinstance(first, Statement)
         assert isinstance(second, Statement)
-        self._guilty.setdefault(key, Equivocation(first, second))
+        self._guilty.setdefault(ballot[0], Equivocation(first, second))
 
     def _learn(self, thing: Thing, state: RosterState) -> bool:
         known, digest = self._numbers[state.number], state.digest(self.ground.network)
@@ -240,10 +280,8 @@ class View:
 
     def _advance(self) -> None:
         while True:
-            number = self.open
-            known = self._numbers[number]
-            quorum = len(known.members) if number == 0 else self._states[-1].quorum
-            ready = [digest for digest in known.bodies if known.by_state[digest] >= quorum]
+            known = self._numbers[self.open]
+            ready = known.ready()
             if not ready:
                 return
             chosen = min(ready)
@@ -253,4 +291,4 @@ class View:
             self._digests.append(chosen)
             known.bodies = {chosen: body}
             known.mark = None
-            self._numbers.append(_Number(frozenset(body.inside.keys)))
+            self._numbers.append(_Number(frozenset(body.inside.keys), body.inside.quorum))

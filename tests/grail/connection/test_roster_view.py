@@ -46,6 +46,31 @@ def test_a_table_of_what_all_say() -> None:
     assert shape["shares"]["zone"] == {"a": 1, "b": 1, "c": 1, "d": 1}
 
 
+def test_who_is_silent_and_who_asks_to_leave() -> None:
+    """As most see it: one that hears nobody says that all are silent, and is alone with it."""
+    gone, going = MEMBERS[3].public, MEMBERS[2].public
+    sights = tuple(
+        replace(
+            sight,
+            silent=sight.key == gone,
+            height=1_204 if sight.key == gone else 1_250,
+            leaving=sight.key == going,
+        )
+        for sight in said().sights
+    )
+    shown = {pair.public: replace(said(), sights=sights) for pair in MEMBERS[:3]}
+    shown[MEMBERS[1].public] = replace(
+        said(), sights=tuple(replace(sight, silent=True) for sight in said().sights)
+    )
+    view = together(STATE, shown, NAMES)
+    assert [member.silent for member in view.members] == [False, False, False, True]
+    assert "silent since block 1,204" in str(view)
+    assert "in step, asks to leave" in str(view)
+    assert view.as_dict()["members"][3]["silent"]
+    for each in shown.values():
+        assert RosterShown.from_fields(each.fields()) == each
+
+
 def test_names_are_text_in_html_and_pictures() -> None:
     """Threat D5: an owner's name is whatever the ruling quorum let pass."""
     seats = tuple(replace(seat, owner="<script>", zone="<b>&") for seat in STATE.seats)

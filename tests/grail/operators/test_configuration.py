@@ -42,6 +42,8 @@ ATTESTINGS = {
     "root": bytes([8]) * 32,
     "images": (IMAGE, (bytes([2]) * 48, *IMAGE[1:])),
     "fresh_seconds": 61,
+    "reattest_seconds": 3_601,
+    "silent_seconds": 601,
     "churn": 5,
     "per_owner": 5,
     "per_account": 5,
@@ -66,6 +68,9 @@ def test_A13_A16_every_setting_of_attestation_changes_the_digest(name: str) -> N
         {"images": ((bytes(48), *IMAGE[1:]),)},
         {"images": ((bytes(47), *IMAGE[1:]),)},
         {"fresh_seconds": 0},
+        {"reattest_seconds": 0},
+        {"silent_seconds": 59},
+        {"images": tuple(sorted((bytes([each + 1]) * 48, *IMAGE[1:]) for each in range(17)))},
         {"churn": -1},
     ],
 )

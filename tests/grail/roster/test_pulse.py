@@ -97,6 +97,21 @@ def test_R16_a_clock_that_is_off_by_days_expels_nobody() -> None:
         net.members[0].pulse.check(3)
 
 
+def test_R16_one_that_was_never_heard_of_is_silent_since_it_is_a_member() -> None:
+    net = beating(4, 4)
+    around(net, 8)
+    pulse, joined = net.members[0].pulse, spare(0).public
+    heard = [key for key in pulse.members if key != pulse.own]
+    begun = net.now
+    net.now += 100
+    pulse.follow(1, bytes([1]) * 32, (*pulse.members, joined))
+    net.now += 61
+    assert pulse.age(joined) is None
+    assert pulse.silence(joined) == 61
+    assert all(pulse.silence(key) >= net.now - begun for key in heard)
+    assert pulse.silence(pulse.own) == 0
+
+
 def test_R8_replayed_and_forged_heartbeats_count_for_nothing() -> None:
     net = beating(4, 5)
     around(net, 8)

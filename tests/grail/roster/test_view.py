@@ -5,11 +5,21 @@ from __future__ import annotations
 import random
 
 import pytest
-from roster_world import GROUND, OTHER_IMAGE, exchanged, first_state, following, keys, spare, word
+from roster_world import (
+    GROUND,
+    OTHER_IMAGE,
+    exchanged,
+    first_state,
+    following,
+    keys,
+    spare,
+    wish,
+    word,
+)
 
 from grail.errors import Refused, SignatureInvalid
 from grail.roster.statement import Equivocation, Ground
-from grail.roster.view import Thing, View
+from grail.roster.view import MAX_ROUNDS, Thing, View
 
 MEMBERS = keys(16)
 FIRST = first_state(MEMBERS)
@@ -44,6 +54,34 @@ def test_R9_a_minority_makes_no_state() -> None:
     assert eleven.agreed == FIRST
     eleven.take(word(MEMBERS[11], after))
     assert eleven.agreed == after
+
+
+def test_R9_words_of_two_rounds_do_not_add_up_and_wishes_are_none() -> None:
+    after = following(FIRST, images=(OTHER_IMAGE,))
+    made = view(said(FIRST), [wish(pair, after) for pair in MEMBERS])
+    assert made.agreed == FIRST
+    assert made.round(1) == 1
+    made = view(said(FIRST), [wish(pair, after) for pair in MEMBERS], said(after, MEMBERS[:11]))
+    made.take(word(MEMBERS[11], after, round_=1))
+    assert made.agreed == FIRST
+    assert made.guilty == frozenset()
+    made.take(word(MEMBERS[11], after))
+    assert made.agreed == after
+
+
+def test_R10_rounds_that_no_quorum_opened_fill_no_view() -> None:
+    """A liar speaks of all rounds there may ever be; it is heard once the round is there."""
+    made = view(said(FIRST))
+    after = following(FIRST, images=(OTHER_IMAGE,))
+    for round_ in range(1, MAX_ROUNDS + 1):
+        assert not made.take(wish(MEMBERS[0], after, round_))
+        assert not made.take(word(MEMBERS[0], after, round_=round_))
+    assert not made.things(1)
+    for round_ in range(MAX_ROUNDS + 1):
+        for pair in MEMBERS[:12]:
+            made.take(wish(pair, after, round_))
+    assert made.round(1) == MAX_ROUNDS - 1
+    assert len(made.things(1)) == 12 * MAX_ROUNDS
 
 
 def test_R7_any_order_any_repetition_one_view() -> None:
