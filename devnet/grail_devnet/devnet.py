@@ -31,6 +31,7 @@ from grail.errors import InvalidInput, Unavailable
 from grail.folders import write_private
 from grail.network_file import FILE, NetworkFile, find, folder_of, load, start_time
 from grail.operators.configuration import Configuration
+from grail.operators.frames import ROSTER_LEAVE, Frame
 from grail.portal import Portal
 from grail.roster.state import RosterState
 from grail.types import BlockHash
@@ -347,6 +348,18 @@ class Devnet:
         except BaseException:
             removed(image.folder)
             raise
+
+    def ask_to_leave(self, name: str, *, leaving: bool = True) -> None:
+        """Have an operator tell all others that it asks for a roster without it, or no more.
+
+        It votes and signs as before; `change_roster(remove=[name])` replaces it. Raises
+        `InvalidInput` for an operator that is none, `Unavailable` for one that is down.
+        """
+        sockets = [each.socket for each in self.file.operators if each.name == name]
+        if not sockets:
+            raise InvalidInput(f"no operator is called {name[:60]!r}")
+        transport = SocketTransport(sockets)
+        self._portal.call(genesis.ask_all, transport, 1, Frame(ROSTER_LEAVE, leaving))
 
     def retire(self, *names: str) -> None:
         """End operators that are in the newest roster no more, and forget where they were.

@@ -46,14 +46,19 @@ def test_A16_R13_a_dead_operator_is_replaced_by_one_that_runs_the_next_build(
         net.mine(net.session.network.k)
         alice.peg_in(pending)
         net.mine()
+        network.ask_to_leave("operator-04")
+        with pytest.raises(InvalidInput, match="operator-77"):
+            network.ask_to_leave("operator-77")
         changed = network.change_roster(remove=["operator-05"], add=1)
         assert (changed.joined, changed.left) == (("operator-06",), ("operator-05",))
         with connect(network.file, progress=False) as later:  # whose file names the newcomer
             roster = later.roster
+            leaving = [member.name for member in roster.members if member.leaving]
         assert (roster.state.number, roster.state.images) == (2, state.images)
         assert {member.name for member in roster.members} == {
             *(f"operator-{at:02}" for at in (1, 2, 3, 4, 6))
         }
+        assert leaving == ["operator-04"]
         # The newcomer's own document says that it runs the new build, and the others' the old one.
         (old,) = {image[0] for image in network.configuration.attesting.images}
         (new,) = {image[0] for image in state.images} - {old}

@@ -236,6 +236,21 @@ def test_R13_a_member_that_is_dead_is_replaced_without_its_word(world: Rosters) 
     world.confirm(tx)
 
 
+def test_R15_signing_goes_on_while_operators_come_and_go(world: Rosters) -> None:
+    """Three changes in a row: in each reign twelve votes and twelve signatures are enough."""
+    for number in range(1, 4):
+        world.change(world.replaced(20 + number))
+        built = world.peg_in(*world.paid(210_000 + number))
+        request = world.request(built)
+        (epoch,) = {spend.epoch for spend in built.check().quorum_inputs}
+        assert epoch == number
+        quorum = world.of(epoch, 12)
+        votes = [vote(enclave, request) for enclave in quorum]
+        _, tx = world.after(request, epoch, [sign(each, request, votes) for each in quorum])
+        world.confirm(tx)
+    assert len(world.record.reigns) == 4
+
+
 def test_R4_a_next_roster_has_every_members_word(world: Rosters) -> None:
     """One signature of a stranger, or for another configuration, and nobody agrees on it."""
     keys = world.replaced()
