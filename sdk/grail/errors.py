@@ -15,9 +15,10 @@ GrailError                        .hint says what to do; str(e) says what was go
   Incorrect                       evidence does not hold
     ProofInvalid                  a Groth16 proof does not verify
     SignatureInvalid              a Schnorr signature does not verify
-    SpellIncorrect                a spell breaks a rule; .rule is PROTOCOL's name of the refusal
-    AttestationInvalid            a Nitro document does not hold; .rule is the check's name
-    LinkInvalid                   a link's other end is not who it should be, or its message is not
+    RuleBroken                    a rule that has a name is broken: .rule, .got, .expected
+      SpellIncorrect              a spell; .rule is PROTOCOL's name of the refusal
+      AttestationInvalid          a Nitro document does not hold; .rule is the check's name
+      LinkInvalid                 a link's other end is not who it should be, or its message is not
                                   what was sent; .rule is the check's name
   Unsatisfied                     a circuit's constraint failed: its line, and the values
   Refused                         an operator said no: .operator, .rule, .got, .expected
