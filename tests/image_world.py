@@ -7,8 +7,23 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+from grail.attestation.attested import Attested
+from grail.attestation.verifier import Measurement, Policy, Verifier
 from grail_devnet.image import launch
 from grail_devnet.image.measure import Image
+from grail_devnet.nsm.authority import Authority
+from grail_devnet.nsm.module import EmulatedModule, now
+from grail_enclave.nsm import Module
+
+AUTHORITY = Authority.draw(now())
+
+
+def asked(policy: Policy, running: Measurement) -> Attested:
+    """What a verifier says to the document of a module that holds this measurement."""
+    module = Module(EmulatedModule.draw(AUTHORITY, running.pcrs).answer)
+    verifier = Verifier(policy)
+    nonce = verifier.nonce()
+    return verifier.check(module.document(nonce, None, None), nonce)
 
 
 def first_of(image: Image, ends: str, *begins: str) -> str:
@@ -60,6 +75,7 @@ class Copies:
         """Remove them."""
         for each in self.made:
             shutil.rmtree(each)
+        self.made.clear()
 
 
 def image_in(folder: Path) -> Image:

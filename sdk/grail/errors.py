@@ -15,9 +15,10 @@ GrailError                        .hint says what to do; str(e) says what was go
   Incorrect                       evidence does not hold
     ProofInvalid                  a Groth16 proof does not verify
     SignatureInvalid              a Schnorr signature does not verify
-    SpellIncorrect                a spell breaks a rule; .rule is PROTOCOL's name of the refusal
-    AttestationInvalid            a Nitro document does not hold; .rule is the check's name
-    LinkInvalid                   a link's other end is not who it should be, or its message is not
+    RuleBroken                    a rule that has a name is broken: .rule, .got, .expected
+      SpellIncorrect              a spell; .rule is PROTOCOL's name of the refusal
+      AttestationInvalid          a Nitro document does not hold; .rule is the check's name
+      LinkInvalid                 a link's other end is not who it should be, or its message is not
                                   what was sent; .rule is the check's name
   Unsatisfied                     a circuit's constraint failed: its line, and the values
   Refused                         an operator said no: .operator, .rule, .got, .expected
@@ -113,11 +114,10 @@ class SignatureInvalid(Incorrect):
     """A Schnorr signature does not verify."""
 
 
-class AttestationInvalid(Incorrect):
-    """A Nitro document does not say what it should, or nobody who is trusted says it.
+class RuleBroken(Incorrect):
+    """Something breaks a rule that has a name, `rule`.
 
-    `rule` is the check's name (docs/attestation.md lists them); `got` and `expected` are short
-    texts for people.
+    `got` and `expected` are short texts for people, never secrets.
     """
 
     def __init__(
@@ -130,38 +130,26 @@ class AttestationInvalid(Incorrect):
         self.expected = expected
 
 
-class LinkInvalid(Incorrect):
+class AttestationInvalid(RuleBroken):
+    """A Nitro document does not say what it should, or nobody who is trusted says it.
+
+    `rule` is the check's name; docs/attestation.md lists them.
+    """
+
+
+class LinkInvalid(RuleBroken):
     """The other end of a link is not who it should be, or what came is not what it sent.
 
-    `rule` is the check's name (docs/links.md lists them). The link is over: a new handshake is the
+    `rule` is the check's name; docs/links.md lists them. The link is over: a new handshake is the
     way on.
     """
 
-    def __init__(
-        self, rule: str, message: str, *, got: str = "", expected: str = "", hint: str = ""
-    ) -> None:
-        super().__init__(f"{rule}: {message}", hint=hint)
-        self.rule = rule
-        self.detail = message
-        self.got = got
-        self.expected = expected
 
-
-class SpellIncorrect(Incorrect):
+class SpellIncorrect(RuleBroken):
     """A spell or its transaction breaks a rule of the protocol.
 
-    `rule` is the refusal's name in the protocol (`TurnstileBroken`, `RowPayee`, ...); `got` and
-    `expected` are short texts for people, never secrets.
+    `rule` is the refusal's name in the protocol (`TurnstileBroken`, `RowPayee`, ...).
     """
-
-    def __init__(
-        self, rule: str, message: str, *, got: str = "", expected: str = "", hint: str = ""
-    ) -> None:
-        super().__init__(f"{rule}: {message}", hint=hint)
-        self.rule = rule
-        self.detail = message
-        self.got = got
-        self.expected = expected
 
 
 class Unsatisfied(GrailError):

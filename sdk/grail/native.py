@@ -264,6 +264,29 @@ def r1cs_info(r1cs: bytes) -> R1csInfo:
         return R1csInfo(*_native.r1cs_info(r1cs))
 
 
+@dataclass(frozen=True, slots=True)
+class PtauInfo:
+    """Powers of tau: good for circuits of up to 2^power constraints.
+
+    `ceremony_power` is that of the ceremony that they were cut from; `contributions` are counted,
+    not verified; `prepared` says whether the points that phase 2 starts from are there.
+    """
+
+    power: int
+    ceremony_power: int
+    contributions: int
+    prepared: bool
+
+
+def ptau_info(ptau: bytes) -> PtauInfo:
+    """Read a whole `.ptau` file, and check that it is made of one tau, alpha and beta.
+
+    Raises: DecodeError when it does not hold together, or when nobody contributed to it.
+    """
+    with _mapped(InvalidInput):
+        return PtauInfo(*_native.ptau_info(ptau))
+
+
 def r1cs_check(r1cs: bytes, wtns: bytes) -> int | None:
     """The index of the first constraint that the witness breaks. Raises: DecodeError."""
     with _mapped(InvalidInput):

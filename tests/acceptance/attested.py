@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import secrets
 import sys
+import tempfile
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -37,6 +39,18 @@ def documents() -> str:
     )
 
 
+def measurement() -> str:
+    """One bit of files of every kind of the image, and each byte of a configuration."""
+    from measurement_changes import campaign
+
+    seed = secrets.randbits(32)
+    with tempfile.TemporaryDirectory() as folder:
+        made, noticed = campaign(Path(folder), seed, each=25)
+    assert noticed == made, {name: made[name] - noticed[name] for name in made}
+    kinds = ", ".join(f"{name} {count}" for name, count in sorted(made.items()))
+    return f"changes noticed {noticed.total()} of {made.total()} made ({kinds}), seed {seed}"
+
+
 def links() -> str:
     """What a document, a handshake and gossip at rest cost, beside what they cannot do without."""
     path = str(Path(__file__).resolve().parents[2] / "benchmarks")
@@ -58,6 +72,7 @@ def roster() -> str:
 
 PROMISES: dict[str, Callable[[], str]] = {
     "documents": documents,
+    "measurement": measurement,
     "links": links,
     "roster": roster,
 }

@@ -30,6 +30,7 @@ def main() -> None:
     from sample_circuit import R1CS, WTNS
     from sample_psbt import fields, funded, write
 
+    from fuzz import seeds
     from grail import native
     from grail.bitcoin import psbt_v2
     from grail.bitcoin.psbt import Psbt
@@ -41,12 +42,14 @@ def main() -> None:
 
     published = ROOT.parent / "shared" / "vectors" / "circom" / "multiplier" / "circuit.zkey"
     zkey = published.read_bytes() if published.exists() else b"zkey\1\0\0\0\1\0\0\0" + bytes(300)
+    ptau = seeds.ptaus()[-1]
     psbt = funded()
     program = b"GWP1" + b"".join(n.to_bytes(4, "little") for n in (1, 0, 0, 1, 0))
     cases: list[tuple[Callable[[bytes], object], bytes, str]] = [
         (snarkjs.read_r1cs, R1CS, "little"),
         (snarkjs.read_wtns, WTNS, "little"),
         (snarkjs.Zkey, zkey, "little"),
+        (native.ptau_info, ptau, "little"),
         (lambda raw: native.program_run(raw, [0]), program, "little"),
         (Tx.parse, psbt.tx.serialize(), "little"),
         (Psbt.parse, psbt.serialize(), "little"),

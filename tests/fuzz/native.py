@@ -39,9 +39,8 @@ def _seeds() -> Mapping[str, Callable[[], Sequence[bytes]]]:
     def keyed() -> list[bytes]:
         return [len(R1CS).to_bytes(4, "little") + R1CS + keys().pk]
 
-    def lying(kind: str) -> Callable[[], list[bytes]]:
+    def lying(found: list[bytes]) -> Callable[[], list[bytes]]:
         """The files, and each with a header that claims 2^28 and more."""
-        found = seeds.circuits(kind)
         short = min(found, key=len)
         lies = [
             short[:at] + (length % (1 << 32)).to_bytes(4, "little") + short[at + 4 :]
@@ -54,9 +53,10 @@ def _seeds() -> Mapping[str, Callable[[], Sequence[bytes]]]:
         "transaction": bitcoin.TARGETS[0].seeds,
         "psbt": bitcoin.TARGETS[1].seeds,
         "address": lambda: seeds.addresses(),
-        "r1cs": lying("circuit.r1cs"),
-        "wtns": lying("witness.wtns"),
-        "zkey": lying("circuit.zkey"),
+        "r1cs": lying(seeds.circuits("circuit.r1cs")),
+        "wtns": lying(seeds.circuits("witness.wtns")),
+        "zkey": lying(seeds.circuits("circuit.zkey")),
+        "ptau": lying(seeds.ptaus()),
         "program": lambda: seeds.programs(),
         "proving_key": keyed,
         "proof": lambda: [seeds.proof()],
@@ -73,6 +73,7 @@ DECODERS = (
     "r1cs",
     "wtns",
     "zkey",
+    "ptau",
     "program",
     "proving_key",
     "proof",

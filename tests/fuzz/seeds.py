@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
+import ptau_file
 import sample_circuit
 import sample_psbt
 import simulator
@@ -218,6 +219,15 @@ def circuits(name: str) -> list[bytes]:
     found = [own[name]] if name in own else [b"zkey\x01\x00\x00\x00\x0a\x00\x00\x00"]
     published = [path.read_bytes() for path in sorted(PUBLISHED.glob(f"circom/*/{name}"))]
     return found + [raw for raw in published if len(raw) <= LARGEST]
+
+
+def ptaus() -> list[bytes]:
+    """The smallest powers of tau, cut from the published ones, with and without phase 2."""
+    found = [b"ptau\x01\x00\x00\x00\x0b\x00\x00\x00"]
+    if ptau_file.PUBLISHED.exists():
+        raw = ptau_file.PUBLISHED.read_bytes()
+        found += [ptau_file.cut(raw, 1, prepared=prepared) for prepared in (True, False)]
+    return found
 
 
 def programs() -> list[bytes]:

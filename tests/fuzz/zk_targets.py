@@ -39,6 +39,12 @@ def zkey(raw: bytes) -> None:
     groth16.check_key(key.vk, key.publics)
 
 
+def ptau(raw: bytes) -> None:
+    """Powers of tau are those of one secret."""
+    found = native.ptau_info(raw)
+    assert 1 <= found.power <= found.ceremony_power, "no power"
+
+
 def proofs(raw: bytes) -> None:
     """A proof and a key as bytes, and as snarkjs has them: there and back."""
     try:
@@ -90,6 +96,12 @@ def _zkeys() -> list[bytes]:
     return seeds.circuits("circuit.zkey")
 
 
+def _ptaus() -> list[bytes]:
+    from fuzz import seeds
+
+    return seeds.ptaus()
+
+
 def _proofs() -> list[bytes]:
     from sample_circuit import keys
 
@@ -123,6 +135,7 @@ TARGETS = (
     Target(".r1cs", r1cs, _r1cs, most=8_192),
     Target(".wtns", wtns, _wtns, most=8_192),
     Target(".zkey", zkey, _zkeys, most=8_192, refusals=_NO_PROOF),
+    Target(".ptau", ptau, _ptaus, most=8_192),
     Target("proof and key", proofs, _proofs, most=1_024, refusals=_NO_PROOF),
     Target("snarkjs JSON", texts, _texts, refusals=_NO_PROOF),
     Target("proof's verdict", verdicts, _verdicts, most=512, refusals=_NO_PROOF),

@@ -11,19 +11,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from image_world import Copies, first_of, flipped, image_in
+from image_world import AUTHORITY, Copies, asked, first_of, flipped, image_in
 
-from grail.attestation.attested import Attested
 from grail.attestation.chain import Root
 from grail.attestation.pcr import CONFIGURATION, measured
-from grail.attestation.verifier import Measurement, Policy, Verifier
+from grail.attestation.verifier import Measurement, Policy
 from grail.errors import AttestationInvalid, DecodeError, InvalidInput, Unavailable
 from grail_devnet.image import launch
 from grail_devnet.image.elf import soname
 from grail_devnet.image.measure import Image, manifest, measure
-from grail_devnet.nsm.authority import Authority
-from grail_devnet.nsm.module import EmulatedModule, now
-from grail_enclave.nsm import Module
 
 CONFIG = b'{"operators": 16}'
 
@@ -40,17 +36,6 @@ def copies(image: Image, tmp_path: Path) -> Iterator[Copies]:
     made = Copies(image, tmp_path)
     yield made
     made.close()
-
-
-AUTHORITY = Authority.draw(now())
-
-
-def asked(policy: Policy, running: Measurement) -> Attested:
-    """What a verifier says to the document of a module that holds this measurement."""
-    module = Module(EmulatedModule.draw(AUTHORITY, running.pcrs).answer)
-    verifier = Verifier(policy)
-    nonce = verifier.nonce()
-    return verifier.check(module.document(nonce, None, None), nonce)
 
 
 def not_let_in(image: Image, running: Measurement, index: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -150,12 +151,18 @@ def write_key(zkey: ZkeyFile, out: KeyOut, *, as_json: Json = False) -> None:
 @zk.command("show", epilog=example("zk show circuit.r1cs --json", LOCAL))
 def show_file(
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="A circuit, a witness or a proving key.")
+        Path,
+        typer.Argument(
+            metavar="FILE", help="A circuit, a witness, a proving key or powers of tau."
+        ),
     ],
     *,
     as_json: Json = False,
 ) -> None:
-    """Read a whole .r1cs, .wtns or .zkey file and say what it holds; values are not shown."""
+    """Read a whole .r1cs, .wtns, .zkey or .ptau file, check it and say what it holds.
+
+    Values of a witness are not shown. Powers of tau are checked to be those of one secret.
+    """
     shown = _content(file, MAX_FILE, _describe)
     lines = [f"{name:16} {value}" for name, value in shown.items()]
     emit(shown, as_json=as_json, text="\n".join(lines))
@@ -196,9 +203,20 @@ def _describe(raw: bytes) -> dict[str, Any]:
                 "rows": zkey.domain,
                 "terms": zkey.terms,
             }
+        case b"ptau":
+            ptau = native.ptau_info(raw)
+            return {
+                "kind": "ptau",
+                "constraints": 1 << ptau.power,
+                "power": ptau.power,
+                "ceremony_power": ptau.ceremony_power,
+                "contributions": ptau.contributions,
+                "prepared": ptau.prepared,
+                "sha256": hashlib.sha256(raw).hexdigest(),
+            }
     raise InvalidInput(
-        f"got a file that begins with {raw[:4]!r}, expected r1cs, wtns or zkey",
-        hint="circom writes the first two, snarkjs the third",
+        f"got a file that begins with {raw[:4]!r}, expected r1cs, wtns, zkey or ptau",
+        hint="circom writes the first two, snarkjs the others",
     )
 
 

@@ -6,7 +6,7 @@
 use crate::bitcoin::{address, psbt, transaction};
 use crate::edge::{Fault, Outcome};
 use crate::zk::reader::Reader;
-use crate::zk::{field, gnark, points, program, proving_key, r1cs, wtns, zkey};
+use crate::zk::{field, gnark, points, program, proving_key, ptau, r1cs, wtns, zkey};
 
 /// A decoder: whether it took the bytes.
 pub type Decoder = fn(&[u8]) -> bool;
@@ -22,6 +22,7 @@ pub const DECODERS: &[(&str, Decoder)] = &[
     ("r1cs", |raw| taken(&read_r1cs(raw))),
     ("wtns", |raw| taken(&read_wtns(raw))),
     ("zkey", |raw| taken(&zkey::Zkey::parse(raw))),
+    ("ptau", |raw| taken(&ptau::Ptau::parse(raw))),
     ("program", |raw| taken(&read_program(raw))),
     ("proving_key", |raw| taken(&read_proving_key(raw))),
     ("proof", |raw| taken(&read_proof(raw))),

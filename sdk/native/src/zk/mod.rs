@@ -15,12 +15,14 @@ mod babyjub;
 mod eddsa;
 pub(crate) mod field;
 pub(crate) mod gnark;
+mod montgomery;
 mod msm;
 pub(crate) mod points;
 mod poseidon;
 pub(crate) mod program;
 mod prover;
 pub(crate) mod proving_key;
+pub(crate) mod ptau;
 pub(crate) mod r1cs;
 pub(crate) mod reader;
 mod scalars;
@@ -419,6 +421,22 @@ impl Zkey {
     }
 }
 
+/// Powers of tau, read and checked: power, the ceremony's power, contributions, and whether the
+/// points that a setup needs (phase 2) are there.
+#[pyfunction]
+fn ptau_info(py: Python<'_>, ptau: PyBackedBytes) -> PyResult<(usize, usize, usize, bool)> {
+    outside(py, || {
+        let found = ptau::Ptau::parse(&ptau)?;
+        found.check()?;
+        Ok((
+            found.power,
+            found.ceremony_power,
+            found.contributions,
+            found.prepared(),
+        ))
+    })
+}
+
 /// Adds this module's functions to the extension.
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(poseidon_hash, module)?)?;
@@ -444,6 +462,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(proof_points, module)?)?;
     module.add_function(wrap_pyfunction!(proof_from_points, module)?)?;
     module.add_function(wrap_pyfunction!(prove_wtns, module)?)?;
+    module.add_function(wrap_pyfunction!(ptau_info, module)?)?;
     module.add_class::<Zkey>()?;
     module.add_class::<Prover>()
 }

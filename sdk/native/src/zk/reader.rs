@@ -15,6 +15,11 @@ impl<'a> Reader<'a> {
         Self { rest: raw, name }
     }
 
+    /// What these bytes are called.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
     /// Bytes not yet read.
     pub fn left(&self) -> usize {
         self.rest.len()

@@ -5,18 +5,17 @@
 //! for C w, so a witness that breaks a row shows only in the proof, which is verified before it is
 //! handed out.
 
-use ark_bn254::{Bn254, Fq, Fq2, Fr, G1Affine, G2Affine};
-use ark_ec::short_weierstrass::{Affine, SWCurveConfig};
-use ark_ff::{AdditiveGroup, BigInteger256, FftField, PrimeField, Zero};
+use ark_bn254::{Bn254, Fq, Fr, G1Affine, G2Affine};
+use ark_ff::{AdditiveGroup, FftField, PrimeField};
 use ark_groth16::{prepare_verifying_key, Proof, VerifyingKey};
 use ark_poly::{EvaluationDomain, Radix2EvaluationDomain};
 use rayon::join;
-use rayon::prelude::*;
 
 use super::field;
+use super::montgomery::{g1, g2, g2_in_subgroup, limbs, list, modulus, G1_SIZE, G2_SIZE};
 use super::points::check_key;
 use super::prover::assemble;
-use super::proving_key::{Bases, Query, POINTS_PER_TASK};
+use super::proving_key::{Bases, Query};
 use super::r1cs::{wires_fit, MAX_CONSTRAINTS, MAX_WIRES};
 use super::reader::{required, Reader};
 use crate::edge::{Fault, Kind, Outcome};
@@ -24,8 +23,6 @@ use crate::edge::{Fault, Kind, Outcome};
 const NAME: &str = "zkey";
 /// The number of Groth16 among snarkjs' protocols.
 const GROTH16: u32 = 1;
-const G1_SIZE: usize = 2 * field::SIZE;
-const G2_SIZE: usize = 4 * field::SIZE;
 /// Bytes of a coefficient: its matrix, row and wire, and its value.
 const TERM: usize = 3 * 4 + field::SIZE;
 
@@ -52,75 +49,10 @@ pub struct Zkey {
     between: Domain,
 }
 
-/// Four words below a modulus, which is that of `F`.
-fn limbs<F: PrimeField<BigInt = BigInteger256>>(raw: &mut Reader<'_>) -> Outcome<BigInteger256> {
-    let limbs = BigInteger256::new([raw.u64()?, raw.u64()?, raw.u64()?, raw.u64()?]);
-    if limbs >= F::MODULUS {
-        return Err(raw.fault_of(Kind::NotCanonical, "a number is not below its modulus"));
-    }
-    Ok(limbs)
-}
-
-fn fq(raw: &mut Reader<'_>) -> Outcome<Fq> {
-    Ok(Fq::new_unchecked(limbs::<Fq>(raw)?))
-}
-
-fn fq2(raw: &mut Reader<'_>) -> Outcome<Fq2> {
-    Ok(Fq2::new(fq(raw)?, fq(raw)?))
-}
-
 /// A coefficient, which is stored times 2^512.
 fn coefficient(raw: &mut Reader<'_>) -> Outcome<Fr> {
     let once = Fr::new_unchecked(limbs::<Fr>(raw)?);
     Ok(Fr::new_unchecked(once.into_bigint()))
-}
-
-/// A point that is on its curve, or the identity.
-fn point<P: SWCurveConfig>(
-    raw: &mut Reader<'_>,
-    coordinate: impl Fn(&mut Reader<'_>) -> Outcome<P::BaseField>,
-) -> Outcome<Affine<P>> {
-    let (x, y) = (coordinate(raw)?, coordinate(raw)?);
-    if x.is_zero() && y.is_zero() {
-        return Ok(Affine::identity());
-    }
-    let point = Affine::new_unchecked(x, y);
-    if !point.is_on_curve() {
-        return Err(raw.fault("a point is not on its curve"));
-    }
-    Ok(point)
-}
-
-fn g1(raw: &mut Reader<'_>) -> Outcome<G1Affine> {
-    point(raw, fq)
-}
-
-/// As `g1`; whether it is in the subgroup costs far more to know (see `proving_key`).
-fn g2(raw: &mut Reader<'_>) -> Outcome<G2Affine> {
-    point(raw, fq2)
-}
-
-fn g2_in_subgroup(raw: &mut Reader<'_>) -> Outcome<G2Affine> {
-    let point = g2(raw)?;
-    if !point.is_in_correct_subgroup_assuming_on_curve() {
-        return Err(raw.fault("a point is not in its group"));
-    }
-    Ok(point)
-}
-
-/// A section of exactly `count` points.
-fn list<P: Send>(
-    mut section: Reader<'_>,
-    count: usize,
-    size: usize,
-    read: impl Fn(&mut Reader<'_>) -> Outcome<P> + Sync,
-) -> Outcome<Vec<P>> {
-    let raw = section.take_many(count, size)?;
-    section.end()?;
-    raw.par_chunks_exact(size)
-        .with_min_len(POINTS_PER_TASK)
-        .map(|one| read(&mut Reader::new(NAME, one)))
-        .collect()
 }
 
 /// What the header says.
@@ -138,15 +70,8 @@ struct Header {
 
 impl Header {
     fn parse(mut raw: Reader<'_>) -> Outcome<Self> {
-        let moduli: [(&[u8], &str); 2] = [
-            (&modulus_of_fq(), "not over BN254's curve"),
-            (&field::modulus_le(), "not over BN254's scalar field"),
-        ];
-        for (modulus, text) in moduli {
-            if raw.count()? != field::SIZE || raw.take(field::SIZE)? != modulus {
-                return Err(raw.fault(text));
-            }
-        }
+        modulus::<Fq>(&mut raw, "curve")?;
+        modulus::<Fr>(&mut raw, "scalar field")?;
         let (wires, publics, domain) = (raw.count()?, raw.count()?, raw.count()?);
         if wires > MAX_WIRES || domain > 2 * MAX_CONSTRAINTS {
             let text = format!("{wires} wires, {domain} rows");
@@ -170,11 +95,6 @@ impl Header {
         raw.end()?;
         Ok(header)
     }
-}
-
-fn modulus_of_fq() -> Vec<u8> {
-    let words = Fq::MODULUS.0;
-    words.iter().flat_map(|word| word.to_le_bytes()).collect()
 }
 
 /// Both matrices, each coefficient within the header's bounds.
