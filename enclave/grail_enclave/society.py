@@ -32,6 +32,7 @@ from grail.roster.statement import Ground, Statement
 from grail.roster.succession import SeatPolicy, check_follows
 from grail.roster.view import Thing, View
 from grail.types import XOnlyKey
+from grail_enclave.dates import Dates
 
 MAX_TALKS: Final = 16
 """Exchanges that one tick may begin."""
@@ -53,7 +54,8 @@ class Society:
         self._key = key
         self._ground = Ground(configuration.network.id, configuration.digest)
         own = Own(key, module, configuration.network.id, configuration.digest)
-        self._board = Switchboard(own, Terms(self._policy, self._admit, clock))
+        self.dates = Dates(own, self._policy, clock)
+        self._board = Switchboard(own, Terms(self._policy, self._admit, clock, self.dates.take))
         self._seats = SeatPolicy(
             attesting.churn, attesting.per_owner, attesting.per_account, attesting.per_zone
         )
@@ -126,6 +128,7 @@ class Society:
         """A heartbeat, and the beginning of some exchanges."""
         self._board.sweep()
         self._follow()
+        self.dates.renew()
         if self._key.public in self._pulse.members:
             self._pulse.beat(self._key, instance, best)
         numbers = list(self._board.dialled())
@@ -212,6 +215,7 @@ class Society:
             return
         if (agreed.number, agreed.keys) != (self._pulse.number, self._pulse.members):
             self._pulse.follow(agreed.number, self._view.digest_of(agreed.number), agreed.keys)
+            self.dates.follow(agreed.keys, agreed.quorum)
 
     # What signing asks.
 
