@@ -41,7 +41,7 @@ class World:
 
     @property
     def terms(self) -> Terms:
-        return Terms(lambda: self.policy, self.admit, lambda: self.now, self.date)
+        return Terms(lambda: self.policy, self.admit, lambda: self.now, date=self.date)
 
     def date(self, key: XOnlyKey, reading: Reading) -> None:
         self.dated.append((key, reading))

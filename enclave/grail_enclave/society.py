@@ -55,7 +55,9 @@ class Society:
         self._ground = Ground(configuration.network.id, configuration.digest)
         own = Own(key, module, configuration.network.id, configuration.digest)
         self.dates = Dates(own, self._policy, clock)
-        self._board = Switchboard(own, Terms(self._policy, self._admit, clock, self.dates.take))
+        self._board = Switchboard(
+            own, Terms(self._policy, self._admit, clock, date=self.dates.take)
+        )
         self._seats = SeatPolicy(
             attesting.churn, attesting.per_owner, attesting.per_account, attesting.per_zone
         )
