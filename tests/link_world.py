@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from forged_documents import MEASUREMENT, PCRS
 
 from grail.attestation.chain import Root
+from grail.attestation.clock import Reading
 from grail.attestation.verifier import Policy
 from grail.crypto.schnorr import KeyPair
-from grail.errors import LinkInvalid
+from grail.errors import AttestationInvalid, LinkInvalid
 from grail.links.identity import Own
 from grail.links.link import Link, Terms
 from grail.native import Ends
@@ -35,10 +36,17 @@ class World:
     now: float = 100.0
     strangers: set[XOnlyKey] = field(default_factory=set)
     policy: Policy = POLICY
+    dated: list[tuple[XOnlyKey, Reading]] = field(default_factory=list)
+    undated: set[XOnlyKey] = field(default_factory=set)
 
     @property
     def terms(self) -> Terms:
-        return Terms(lambda: self.policy, self.admit, lambda: self.now)
+        return Terms(lambda: self.policy, self.admit, lambda: self.now, date=self.date)
+
+    def date(self, key: XOnlyKey, reading: Reading) -> None:
+        self.dated.append((key, reading))
+        if key in self.undated:
+            raise AttestationInvalid("TimeBehind", "the document is older than its nonce")
 
     def admit(self, key: XOnlyKey) -> None:
         if key in self.strangers:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from typing import Any
 
 from enclave_world import World
@@ -24,7 +25,8 @@ from grail.operators.roster import FirstRoster, roster_fields
 from grail.roster.shown import RosterShown
 from grail.roster.state import NOTHING, RosterState, Seat
 from grail_devnet.nsm.authority import Authority
-from grail_devnet.nsm.module import EmulatedModule
+from grail_devnet.nsm.module import Clock, EmulatedModule
+from grail_devnet.nsm.module import now as wall_clock
 from grail_enclave.enclave import Enclave
 from grail_enclave.nsm import Module
 
@@ -42,10 +44,12 @@ def module(
     configuration: Configuration,
     pcrs: dict[int, bytes] = PCRS,
     authority: Authority = AUTHORITY,
+    clock: Clock = wall_clock,
 ) -> Module:
     """A module that holds what was measured, the configuration's text included."""
     text = configuration.to_json().encode()
-    made = EmulatedModule.draw(authority, {**pcrs, pcr.CONFIGURATION: pcr.measured(text)})
+    measured = {**pcrs, pcr.CONFIGURATION: pcr.measured(text)}
+    made = EmulatedModule.draw(authority, measured, clock=clock)
     made.locked.add(pcr.CONFIGURATION)
     return Module(made.answer)
 
@@ -64,12 +68,13 @@ class Station:
 
 @dataclass
 class Towns:
-    """Some attested operators. `joined` tells who reaches whom."""
+    """Some attested operators. All modules tell the time `begun`, and the seconds since."""
 
     configuration: Configuration
     stations: list[Station]
     now: float = 0.0
     sent: int = 0
+    begun: datetime = field(default_factory=wall_clock)
 
     @classmethod
     def of(cls, operators: int = 4, quorum: int = 3, **changes: Any) -> Towns:
@@ -84,12 +89,16 @@ class Towns:
             made.add()
         return made
 
+    def date(self) -> datetime:
+        """The present."""
+        return self.begun + timedelta(seconds=self.now)
+
     def add(self, key: KeyPair | None = None, own: Module | None = None) -> Station:
         pair = key or KeyPair.generate()
         enclave = Enclave(
             self.configuration,
             pair,
-            module=own or module(self.configuration),
+            module=own or module(self.configuration, clock=self.date),
             clock=lambda: self.now,
         )
         self.stations.append(Station(pair, enclave))

@@ -22,7 +22,7 @@ TREES = {
             "charms",
         ],
         "How it works": [
-            *("protocol", "security", "attestation", "links", "roster"),
+            *("protocol", "security", "attestation", "time", "links", "roster"),
             *("refusals", "threats"),
         ],
         "The project": ["decisions/README", "../CHANGELOG", "../CONTRIBUTING"],

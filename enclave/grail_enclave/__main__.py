@@ -44,7 +44,7 @@ async def run(
     while_open: bool = False,
 ) -> None:
     """Draw the key and serve until told to stop, or `while_open` until standard input ends."""
-    key = keys.draw(keys.MemorySealer())
+    key = keys.draw(keys.MemorySealer(), None if module is None else module.random)
     server = Server(socket, started(configuration, key, module=module).answer)
     task = asyncio.ensure_future(
         server.run(lambda: print(f"ready {key.public}", flush=True))  # noqa: T201

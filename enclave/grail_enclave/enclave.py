@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import time
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -68,6 +68,7 @@ from grail_enclave.checks import (
     conclude,
     rule_names,
 )
+from grail_enclave.dates import seconds
 from grail_enclave.established import Fee
 from grail_enclave.instances import answer_hello, instance_of
 from grail_enclave.membership import Deployed, Membership
@@ -117,7 +118,7 @@ class Enclave:
         trace: Trace | None = None,
         handed_over: bool = False,
         module: Attestor | None = None,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = seconds,
     ) -> None:
         """`module` attests it, where its configuration asks for that; `clock` never falls.
 
@@ -281,15 +282,20 @@ class Enclave:
         if not isinstance(body, list) or not all(isinstance(raw, bytes) for raw in body):
             raise DecodeError("headers: expected a list of headers")
         try:
-            self._headers.extend([Header.parse(raw) for raw in body])
+            self._headers.extend([Header.parse(raw) for raw in body], self._latest())
         except DecodeError:
             raise
         except GrailError as exc:
             raise Refused("HeadersInvalid", str(exc)) from exc
+        if self._society is not None:
+            self._society.dates.follow_chain(self._headers)
         self._note_record()
         for acceptor in self._acceptors.values():
             acceptor.follow()
         return self._best().fields()
+
+    def _latest(self) -> float:
+        return math.inf if self._society is None else self._society.dates.latest
 
     def _sign_roster(self, body: object) -> bytes:
         if self._handed_over:

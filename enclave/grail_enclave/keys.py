@@ -1,17 +1,19 @@
 """The key's birth, and where it is kept.
 
-The key is 32 bytes of the operating system's random source, drawn once when the process starts. It
-never leaves the process: the one sealer of today keeps what it seals in memory, so a process that
+The key is 32 bytes of mixed randomness (`entropy`), drawn once when the process starts. It never
+leaves the process: the one sealer of today keeps what it seals in memory, so a process that
 ends takes its key with it. A sealed store plugs in behind the same two methods.
 """
 
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from typing import Protocol
 
 from grail.crypto.schnorr import KeyPair
 from grail.errors import Incorrect
+from grail_enclave import entropy
 
 KEY_NAME = "operator key"
 
@@ -49,9 +51,12 @@ class MemorySealer:
         return kept[1]
 
 
-def draw(sealer: Sealer) -> KeyPair:
-    """Draw the operator's key and seal it; what is used is what the sealer gives back."""
+def draw(sealer: Sealer, module: Callable[[], bytes] | None = None) -> KeyPair:
+    """Draw the operator's key and seal it; what is used is what the sealer gives back.
+
+    `module` gives the security module's random bytes. Raises `SourceUnfit` or `Unavailable`.
+    """
     # The curve's order is so close to 2^256 that a value outside it is never drawn; if it were,
     # KeyPair refuses it and the process does not start.
-    sealed = sealer.seal(KEY_NAME, secrets.token_bytes(32))
+    sealed = sealer.seal(KEY_NAME, entropy.seed(module))
     return KeyPair(sealer.open(KEY_NAME, sealed))

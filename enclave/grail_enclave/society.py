@@ -35,6 +35,7 @@ from grail.roster.statement import WORD, Ground, Statement
 from grail.roster.succession import SeatPolicy, changed, check_follows
 from grail.roster.view import Thing, View
 from grail.types import XOnlyKey
+from grail_enclave.dates import Dates
 from grail_enclave.will import Pace, Will
 
 MAX_TALKS: Final = 16
@@ -58,7 +59,10 @@ class Society:
         self._ground = Ground(configuration.network.id, configuration.digest)
         self._own = Own(key, module, configuration.network.id, configuration.digest)
         self._clock = clock
-        terms = Terms(self._policy, self._admit, clock, attesting.reattest_seconds)
+        self.dates = Dates(self._own, self._policy, clock)
+        terms = Terms(
+            self._policy, self._admit, clock, attesting.reattest_seconds, self.dates.take
+        )
         self._board = Switchboard(self._own, terms)
         self._seats = SeatPolicy(
             attesting.churn, attesting.per_owner, attesting.per_account, attesting.per_zone
@@ -155,6 +159,7 @@ class Society:
         self._follow()
         self._speak()
         self._board.sweep()  # another state may have been agreed on by that
+        self.dates.renew()
         if self._key.public in self._pulse.members:
             self._pulse.beat(self._key, instance, best)
         numbers = list(self._board.dialled())
@@ -369,6 +374,7 @@ class Society:
             return
         if (agreed.number, agreed.keys) != (self._pulse.number, self._pulse.members):
             self._pulse.follow(agreed.number, self._view.digest_of(agreed.number), agreed.keys)
+            self.dates.follow(agreed.keys, agreed.quorum)
 
     # What signing asks.
 

@@ -29,6 +29,7 @@ GrailError                        .hint says what to do; str(e) says what was go
     ChainFull                     too many unconfirmed transactions hang together: wait for a block
     NodeError                     bitcoind answered with an error: .code is RPC's number
     NodeUnfit                     a bitcoind that cannot serve (relays no large OP_RETURN)
+    SourceUnfit                   a source of randomness that repeats itself: no key comes from it
 """
 
 from __future__ import annotations
@@ -241,3 +242,7 @@ class NodeError(Unavailable):
 
 class NodeUnfit(Unavailable):
     """A bitcoind that cannot serve, such as one that relays no large OP_RETURN."""
+
+
+class SourceUnfit(Unavailable):
+    """A source of randomness that repeats itself, is stuck, or gives too little."""

@@ -10,6 +10,12 @@ VERIFIER = "grail/attestation/test_verifier.py"
 IMAGE = "grail_devnet/test_image.py"
 SANDBOX = "grail_devnet/test_sandbox.py"
 NSM = "grail_enclave/test_nsm.py"
+CLOCK = "grail/attestation/test_clock.py"
+DATES = "grail_enclave/test_dates.py"
+LINK = "grail/links/test_link.py"
+ENTROPY = "grail_enclave/test_entropy.py"
+STOPPED = f"{ENTROPY}::test_A12_a_source_that_stopped_working_is_found"
+DOORS = "grail_enclave/test_side_doors.py"
 
 
 def _off(threat: str, file: str, old: str, new: str, *tests: str) -> Defence:
@@ -253,6 +259,226 @@ DEFENCES: tuple[Defence, ...] = (
         "    names = chain.check(document.time)\n",
         "    names = chain.check(chain.leaf.certificate.not_valid_before_utc)\n",
         f"{REFUSALS}::test_A7_A11_not_valid_at_the_documents_time",
+    ),
+    _never(
+        "A11",
+        "clock",
+        "        if found.high < known.low:",
+        f"{CLOCK}::test_A11_a_host_shifts_the_clock_back_to_the_bound_and_no_second_more",
+        f"{DATES}::test_A11_a_module_is_off_to_the_bound_and_one_second_past_it",
+        f"{DATES}::test_A11_an_old_key_that_forges_an_expired_certificates_time",
+    ),
+    _never(
+        "A11",
+        "clock",
+        "        if found.low > known.high:",
+        f"{CLOCK}::test_A11_a_host_shifts_the_clock_on_to_the_bound_and_no_second_more",
+        f"{DATES}::test_A11_a_module_is_off_to_the_bound_and_one_second_past_it",
+    ),
+    _off(
+        "A11",
+        "clock",
+        "        if len(counted) > 2 * self._liars:\n",
+        "        if counted:\n",
+        f"{CLOCK}::test_A11_without_a_quorum_the_own_module_is_believed_and_without_it_nobody",
+    ),
+    _off(
+        "A11",
+        "clock",
+        "sorted((each.low for each in counted), reverse=True)[self._liars]",
+        "max(each.low for each in counted)",
+        f"{CLOCK}::test_A11_the_present_is_in_the_span_and_no_honest_document_is_refused",
+    ),
+    _off(
+        "A11",
+        "clock",
+        "sorted(each.high for each in counted)[self._liars]",
+        "min(each.high for each in counted)",
+        f"{CLOCK}::test_A11_the_present_is_in_the_span_and_no_honest_document_is_refused",
+    ),
+    _off(
+        "A11",
+        "clock",
+        " for key, each in self._readings.items() if key in self._members]",
+        " for each in self._readings.values()]",
+        f"{CLOCK}::test_A11_strangers_readings_never_count_and_take_no_room",
+    ),
+    _off(
+        "A11",
+        "clock",
+        "        if full and key != self._own:\n",
+        "        if False:\n",
+        f"{CLOCK}::test_A11_strangers_readings_never_count_and_take_no_room",
+    ),
+    _off(
+        "A11",
+        "clock",
+        "(now - self.answered) * (1 - DRIFT),",
+        "(now - self.answered),",
+        f"{CLOCK}::test_A11_a_host_shifts_the_clock_back_to_the_bound_and_no_second_more",
+        f"{CLOCK}::test_A11_the_present_is_in_the_span_and_no_honest_document_is_refused",
+    ),
+    _off(
+        "A11",
+        "clock",
+        "(now - self.asked) * (1 + DRIFT),",
+        "(now - self.answered) * (1 + DRIFT),",
+        f"{CLOCK}::test_A11_the_present_is_in_the_span_and_no_honest_document_is_refused",
+        f"{DATES}::test_A11_what_a_host_delays_makes_no_honest_document_false",
+    ),
+    _off(
+        "A11",
+        "clock",
+        "Span(max(told.low, below), told.high) if below <= told.high else told",
+        "told",
+        f"{CLOCK}::test_A11_the_chain_says_how_late_it_is_at_least",
+        f"{DATES}::test_A11_the_chains_median_raises_the_clock",
+    ),
+    _off(
+        "A11",
+        "clock",
+        " if below <= told.high else told\n",
+        "\n",
+        f"{CLOCK}::test_A11_a_chain_from_the_future_moves_nothing",
+    ),
+    Defence(
+        "A11",
+        "enclave/grail_enclave/dates.py",
+        "        try:\n            self._clock.check(reading)\n",
+        "        try:\n            pass\n",
+        (
+            f"{DATES}::test_A11_an_old_key_that_forges_an_expired_certificates_time",
+            f"{DATES}::test_A11_before_a_roster_the_own_module_is_asked",
+        ),
+    ),
+    Defence(
+        "A11",
+        "enclave/grail_enclave/dates.py",
+        "Reading(found.timestamp / 1_000, asked, answer)",
+        'Reading(__import__("time").time(), asked, answer)',
+        (f"{DATES}::test_A11_R16_a_host_clock_off_by_thirty_days_changes_no_verdict",),
+    ),
+    Defence(
+        "A11",
+        "sdk/grail/links/link.py",
+        "        if now - self._begun > NONCE_SECONDS:\n",
+        "        if False:\n",
+        (
+            f"{LINK}::test_A4_A11_an_identity_that_its_host_kept_too_long",
+            f"{DATES}::test_A11_what_a_host_delays_makes_no_honest_document_false",
+        ),
+    ),
+    Defence(
+        "A11",
+        "sdk/grail/links/link.py",
+        "        self._terms.date(peer.key, Reading(peer.attested.timestamp / 1_000, "
+        "self._begun, now))\n",
+        "",
+        (
+            f"{LINK}::test_A11_a_documents_time_is_looked_at_with_when_it_was_asked_for",
+            f"{LINK}::test_A11_R18_a_document_of_another_time_gets_no_link_and_a_stranger_tells_none",
+        ),
+    ),
+    Defence(
+        "A11",
+        "enclave/grail_enclave/enclave.py",
+        "            self._society.dates.follow_chain(self._headers)\n",
+        "            pass\n",
+        (f"{DATES}::test_A11_the_chains_median_raises_the_clock",),
+    ),
+    Defence(
+        "A11",
+        "sdk/grail/bitcoin/spv.py",
+        "            if header.time > latest:\n",
+        "            if False:\n",
+        (f"{DATES}::test_S10_A11_headers_from_more_than_two_hours_ahead",),
+    ),
+    Defence(
+        "A18",
+        "enclave/grail_enclave/dates.py",
+        "            if self._monotonic() - self._asked < NONCE_SECONDS:\n",
+        "            if False:\n",
+        (f"{DATES}::test_A18_peers_that_are_refused_make_the_own_module_no_work",),
+    ),
+    Defence(
+        "A12",
+        "enclave/grail_enclave/entropy.py",
+        '    check("the security module\'s random source", blocks)\n',
+        "",
+        (f"{ENTROPY}::test_A12_no_key_from_a_stuck_source",),
+    ),
+    Defence(
+        "A12",
+        "enclave/grail_enclave/entropy.py",
+        '    check("the kernel\'s random source", ',
+        '    ("the kernel\'s random source", ',
+        (f"{ENTROPY}::test_A12_no_key_from_a_stuck_source",),
+    ),
+    *(
+        Defence(
+            "A12",
+            "enclave/grail_enclave/entropy.py",
+            f"    if {condition}:\n",
+            "    if False:\n",
+            (f"{STOPPED}[{case}]",),
+        )
+        for condition, case in (
+            ("len(samples) < SAMPLES", "too little"),
+            ("len(set(blocks)) != len(blocks)", "one answer again and again"),
+            ("longest >= REPEATS", "a byte five times in a row"),
+        )
+    ),
+    Defence(
+        "A12",
+        "enclave/grail_enclave/entropy.py",
+        "        if found >= PROPORTION:\n",
+        "        if False:\n",
+        (f"{STOPPED}[a byte in every thirty-second place]",),
+    ),
+    *(
+        Defence(
+            "A12",
+            "enclave/grail_enclave/entropy.py",
+            "    mixed = cs(told) + cs(pool) + cs(jitter())\n",
+            f"    mixed = {left}\n",
+            (f"{ENTROPY}::test_A12_one_source_that_nobody_knows_is_enough[{sound}]",),
+        )
+        for sound, left in (
+            ("module", "cs(pool) + cs(jitter())"),
+            ("kernel", "cs(told) + cs(jitter())"),
+            ("processor", "cs(told) + cs(pool)"),
+        )
+    ),
+    Defence(
+        "A12",
+        "enclave/grail_enclave/keys.py",
+        "entropy.seed(module)",
+        "entropy.seed(None)",
+        (f"{ENTROPY}::test_A12_no_key_from_a_stuck_source",),
+    ),
+    Defence(
+        "A12",
+        "sdk/grail/crypto/schnorr.py",
+        "sign_schnorr(digest, secrets.token_bytes(32))",
+        "sign_schnorr(digest, bytes(32))",
+        (
+            f"{ENTROPY}::test_A12_a_signature_has_its_own_randomness",
+            f"{ENTROPY}::test_A12_two_starts_from_one_snapshot_draw_two_keys_and_two_nonces",
+        ),
+    ),
+    Defence(
+        "A15",
+        "enclave/grail_enclave/enclave.py",
+        'Refused("InternalError", type(exc).__name__)',
+        'Refused("InternalError", str(exc))',
+        (f"{DOORS}::test_A15_faults_are_told_by_their_type_alone",),
+    ),
+    Defence(
+        "A15",
+        "sdk/grail/crypto/schnorr.py",
+        'secret=<secret>)"',
+        'secret={self._secret.secret.hex()})"',
+        (f"{DOORS}::test_A15_things_with_a_secret_show_none",),
     ),
     _off(
         "A13",

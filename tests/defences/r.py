@@ -11,6 +11,7 @@ ROSTER = "sdk/grail/roster"
 VIEW = "grail/roster/test_view.py"
 GOSSIP = "grail/roster/test_gossip.py"
 PULSE = "grail/roster/test_pulse.py"
+CLOCK = "grail/attestation/test_clock.py"
 SOCIETY = "grail_enclave/test_society.py"
 
 
@@ -147,6 +148,23 @@ DEFENCES: tuple[Defence, ...] = (
         '        return None if alive is None else __import__("time").time() - alive\n',
         f"{PULSE}::test_R16_a_clock_that_is_off_by_days_expels_nobody",
     ),
+    Defence(
+        "R16",
+        "enclave/grail_enclave/dates.py",
+        "        self._clock.note(key, reading)\n        try:\n",
+        "        try:\n",
+        ("grail_enclave/test_dates.py::test_R16_a_quorum_corrects_an_own_clock_that_is_off",),
+    ),
+    Defence(
+        "R16",
+        "sdk/grail/attestation/clock.py",
+        "            self._readings.clear()\n",
+        "            pass\n",
+        (
+            "grail_enclave/test_dates.py::test_R16_a_machine_that_slept_is_right_again_at_once",
+            f"{CLOCK}::test_A11_what_the_own_module_contradicts_is_forgotten",
+        ),
+    ),
     _off(
         "R10",
         "switchboard",
@@ -251,8 +269,8 @@ DEFENCES: tuple[Defence, ...] = (
     _off(
         "R18",
         "link",
-        "        self._terms.admit(peer.key)\n        answer",
-        "        answer",
+        "        self._terms.admit(peer.key)\n        self._terms.date",
+        "        self._terms.date",
         f"{LINK}::test_R18_a_stranger_gets_no_link",
     ),
     _off(

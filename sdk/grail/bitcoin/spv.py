@@ -3,12 +3,14 @@
 An enclave sees the chain only as headers, so it checks what a node would: each hash is below its
 own target, the target follows the retarget rules from the pinned point, the time is above the
 median of the eleven before. Work that was not done counts for nothing. There is no wall clock
-here: a header's time is compared with other headers' only.
+here: a header's time is compared with other headers', and with the `latest` that a caller gives,
+who knows the date from elsewhere.
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -294,6 +296,11 @@ class HeaderChain:
         return Tip(node.height, self._best[-1], node.work)
 
     @property
+    def median_time(self) -> int | None:
+        """The median time past of the tip; None while fewer than eleven headers are known."""
+        return self._median_time(self._nodes[self._best[-1]], {})
+
+    @property
     def block_work(self) -> int:
         """The work of one block at the tip's difficulty."""
         return work_of(self._nodes[self._best[-1]].header.bits)
@@ -331,11 +338,13 @@ class HeaderChain:
         check_inclusion(self._nodes[inclusion.block].header, tx, inclusion)
         return height
 
-    def extend(self, headers: Sequence[Header]) -> Tip:
+    def extend(self, headers: Sequence[Header], latest: float = math.inf) -> Tip:
         """Add headers that follow one another from a known one, and return the new tip.
 
-        Headers that are known already are passed over. Raises `Incorrect` at the first one that
-        breaks a rule (nothing is added then), `TooLarge` for too many.
+        `latest` is the last time that a header may have now, in seconds since 1970: two hours from
+        the present, for whoever knows it. Headers that are known already are passed over. Raises
+        `Incorrect` at the first one that breaks a rule (nothing is added then), `TooLarge` for too
+        many.
         """
         if len(headers) > MAX_HEADERS:
             raise TooLarge(f"headers: got {len(headers)}, expected at most {MAX_HEADERS}")
@@ -345,6 +354,11 @@ class HeaderChain:
             if block in self._nodes or block in fresh:
                 continue
             fresh[block] = self._checked(header, block, fresh)
+            if header.time > latest:
+                raise Incorrect(
+                    f"header {block}: time {header.time} is above {latest:.0f}, two hours from now",
+                    hint="bring it again later: a node would not take it yet either",
+                )
         stale = len(self._nodes) - len(self._best)
         heaviest = max(fresh, key=lambda block: fresh[block].work, default=None)
         if heaviest is None:

@@ -15,6 +15,9 @@ The first three are Noise XX with empty payloads and this prologue:
 
 so ends of another version, network or configuration never meet (threat R11). The responder names
 itself, and has its module work, only for an initiator that was shown to be one (threat A18).
+
+An identity comes within a minute of the link's beginning, since the document's nonce is of the keys
+that were drawn then: a host that keeps it longer has no link (threats A4 and A11).
 """
 
 from __future__ import annotations
@@ -25,9 +28,10 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from grail.attestation.verifier import Policy
+from grail.attestation.clock import Reading
+from grail.attestation.verifier import NONCE_SECONDS, Policy
 from grail.crypto.schnorr import tagged_hash
-from grail.errors import Incorrect, InvalidInput, LinkInvalid, TooLarge
+from grail.errors import AttestationInvalid, Incorrect, InvalidInput, LinkInvalid, TooLarge
 from grail.links.identity import MAX_IDENTITY, Own, Peer, identified
 from grail.native import Ends, NoiseSession
 from grail.types import XOnlyKey
@@ -52,17 +56,20 @@ class Stage(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """Whom this enclave talks to. Both are asked anew each time, so nothing outlives a change.
+    """Whom this enclave talks to. All are asked anew each time, so nothing outlives a change.
 
     `policy`: the root and the accepted images. `admit` raises for a key that the roster does not
     have (threat R18). `clock` gives seconds that never fall, and an attestation is good for
-    `seconds` of them: then a new handshake brings a new one, and new keys.
+    `seconds` of them: then a new handshake brings a new one, and new keys. `date` is told when the
+    module of a key says it is, and raises where that cannot be now (threat A11); by default nobody
+    knows.
     """
 
     policy: Callable[[], Policy]
     admit: Callable[[XOnlyKey], None]
     clock: Callable[[], float] = time.monotonic
     seconds: float = LINK_SECONDS
+    date: Callable[[XOnlyKey, Reading], None] = lambda _key, _reading: None
 
 
 class Link:
@@ -78,6 +85,7 @@ class Link:
         self._ends: Ends | None = None
         self._peer: Peer | None = None
         self._since = 0.0
+        self._begun = terms.clock()
         self.stage = Stage.HANDSHAKE
 
     @property
@@ -138,11 +146,20 @@ class Link:
             raise LinkInvalid(
                 "IdentityForm", f"{len(message)} bytes", expected=f"at most {MAX_IDENTITY + 16}"
             )
-        raw = self._opened(message)
+        raw, now = self._opened(message), self._terms.clock()
+        if now - self._begun > NONCE_SECONDS:
+            raise AttestationInvalid(
+                "NonceStale",
+                "the other end took too long to say who it is",
+                got=f"{now - self._begun:.0f} s",
+                expected=f"at most {NONCE_SECONDS:.0f} s",
+                hint="shake hands anew",
+            )
         peer = identified(
             raw, self._own, self._ends, self._terms.policy(), initiator=not self._initiator
         )
         self._terms.admit(peer.key)
+        self._terms.date(peer.key, Reading(peer.attested.timestamp / 1_000, self._begun, now))
         answer = () if self._initiator else (self._sealed_identity(self._ends),)
         self._peer, self._since, self.stage = peer, self._terms.clock(), Stage.OPEN
         return answer

@@ -9,7 +9,7 @@ import pytest
 from forged_documents import MEASUREMENT, PCRS
 from link_world import AUTHORITY, NETWORK, POLICY, World, liar, linked, module, own, pair, shake
 
-from grail.attestation.verifier import Measurement, Policy
+from grail.attestation.verifier import NONCE_SECONDS, Measurement, Policy
 from grail.codec import decode, encode
 from grail.crypto.schnorr import KeyPair
 from grail.errors import AttestationInvalid, Incorrect, InvalidInput, LinkInvalid, TooLarge
@@ -250,6 +250,53 @@ def test_A11_R18_an_attestation_lapses() -> None:
     world.now += 1
     refused("AttestationLapsed", two.receive, sealed)
     refused("AttestationLapsed", one.send, b"late")
+
+
+@pytest.mark.parametrize("late", ["initiator", "responder"])
+def test_A4_A11_an_identity_that_its_host_kept_too_long(late: str) -> None:
+    """A minute after the end began whose keys are in the nonce, and one second more."""
+    for seconds, rule in ((NONCE_SECONDS, ""), (NONCE_SECONDS + 1, "NonceStale")):
+        world = World()
+        first, second, name = until_identity(world, own(), own())
+        if late == "initiator":
+            (back,) = second.shake(name)
+            link, raw = first, back
+        else:
+            link, raw = second, name
+        world.now += seconds
+        if rule:
+            refused(rule, link.shake, raw)
+            assert link.stage is Stage.ENDED
+        else:
+            link.shake(raw)
+            assert link.is_open
+
+
+def test_A11_a_documents_time_is_looked_at_with_when_it_was_asked_for() -> None:
+    world = World()
+    one, two = own(), own()
+    first, second, name = until_identity(world, one, two)
+    world.now += 7
+    (back,) = second.shake(name)
+    world.now += 2
+    first.shake(back)
+    assert [key for key, _ in world.dated] == [one.keys.public, two.keys.public]
+    for (_, reading), answered in zip(world.dated, (107.0, 109.0), strict=True):
+        assert (reading.asked, reading.answered) == (100.0, answered)
+        assert abs(reading.time - now().timestamp()) < 600
+    assert second.peer.attested.timestamp == round(world.dated[0][1].time * 1_000)
+
+
+def test_A11_R18_a_document_of_another_time_gets_no_link_and_a_stranger_tells_none() -> None:
+    world, one = World(), own()
+    world.undated.add(one.keys.public)
+    _, second, name = until_identity(world, one, own())
+    refused("TimeBehind", second.shake, name)
+    assert second.stage is Stage.ENDED
+    world = World(strangers={one.keys.public})
+    _, second, name = until_identity(world, one, own())
+    refused("NotMember", second.shake, name)
+    assert world.dated == []
 
 
 def test_A1_A4_another_root_or_image_gets_no_link() -> None:
