@@ -10,6 +10,7 @@ authority.json       the key under it, of which modules' keys are issued
 measurement.json     the PCRs of the enclaves' image and of their configuration
 sandbox.json         what this machine lacks to keep enclaves from everything else
 image/               the files that enclaves run, read-only
+rogue/               the same for an operator whose build has a fault, in a network that accepts one
 node/ run/ hosts/ modules/ logs/ wallets/ unfinished/ requests/
 
 What a manager's death leaves: its children are killed by the kernel, locks are freed by it, and
@@ -87,6 +88,15 @@ class StateFolder:
     def image(self) -> Path:
         """The files that enclaves run."""
         return self.path / "image"
+
+    def rogue(self, operator: str) -> Path:
+        """The files that an operator's enclave runs whose build has a fault."""
+        return self.path / "rogue" / operator
+
+    @property
+    def rogues(self) -> tuple[str, ...]:
+        """The operators that run a build with a fault; nobody, unless the network was told to."""
+        return tuple(sorted(path.name for path in (self.path / "rogue").glob("operator-*")))
 
     @property
     def measurement(self) -> Path:

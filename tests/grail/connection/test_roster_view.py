@@ -46,6 +46,15 @@ def test_a_table_of_what_all_say() -> None:
     assert shape["shares"]["zone"] == {"a": 1, "b": 1, "c": 1, "d": 1}
 
 
+def test_whoever_is_expelled_is_heard_no_more() -> None:
+    """Not even for the minute in which its last heartbeat is still a young one."""
+    culprit = MEMBERS[3].public
+    shown = {pair.public: replace(said(), guilty=(culprit,)) for pair in MEMBERS}
+    view = together(STATE, shown, NAMES)
+    assert view.links["operator-01"] == ("operator-02", "operator-03")
+    assert all("operator-04" not in edge for edge in NetworkGraph(view).edges)
+
+
 def test_names_are_text_in_html_and_pictures() -> None:
     """Threat D5: an owner's name is whatever the ruling quorum let pass."""
     seats = tuple(replace(seat, owner="<script>", zone="<b>&") for seat in STATE.seats)
