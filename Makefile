@@ -16,7 +16,7 @@ help:  ## show this list
 setup:  ## install all that the rest needs (Debian packages, Python packages, crate, node)
 	@.ci/setup
 
-demo: setup  ## the main job on a local network: peg-in, transfer, swap, peg-out, recovery, refusals
+demo: setup  ## the main job on a local network: peg-in, swap, peg-out, recovery, refusals, an operator replaced
 	@$(PYTHON) examples/demo.py
 
 test: check test-unit test-net test-docs test-ext  ## linters, types and all tests

@@ -59,6 +59,9 @@ FOLLOW_SECONDS = 90.0
 JOIN_SECONDS = 150.0
 """For operators to start, to take the record from the chain, and to link with all others."""
 
+PAYER = "roster-change.json"
+"""The account in the state folder that pays for changes."""
+
 PAUSE = 0.2
 
 COIN = 250_000
@@ -84,7 +87,18 @@ class RosterChanged(Shown):
     @property
     def difference(self) -> int:
         """Sats that the operators guard, and units outside: what differs from before."""
-        return sum(abs(after - before) for _, before, after in self._rows()[:3])
+        return sum(abs(after - before) for _, before, after in self.lines[:3])
+
+    @property
+    def lines(self) -> tuple[tuple[str, int, int], ...]:
+        """What is counted, before and after."""
+        before, after = self.before, self.after
+        return (
+            ("zkBTC outside", before.supply, after.supply),
+            ("sats in the vault", before.vault, after.vault),
+            ("sats under apps", _port_sats(before), _port_sats(after)),
+            ("of them at older addresses", before.old, after.old),
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
@@ -99,28 +113,30 @@ class RosterChanged(Shown):
             "difference": self.difference,
         }
 
-    def _title(self) -> str:
+    @property
+    def title(self) -> str:
+        """Who came, who went, and in how many transactions what was guarded moved."""
         went = [
             f"{' '.join(names)} {what}"
             for what, names in (("joined", self.joined), ("left", self.left))
             if names
         ]
         changes = ", ".join(went) or "the same operators"
-        return f"roster of epoch {self.epoch}: {changes}; {len(self.moves)} moves"
+        moves = "1 move" if len(self.moves) == 1 else f"{len(self.moves)} moves"
+        return f"roster of epoch {self.epoch}: {changes}, {moves}"
+
+    def _title(self) -> str:
+        return self.title
 
     def _head(self) -> Sequence[str]:
         return ("", "before", "after")
 
     def _rows(self) -> Sequence[tuple[str, int, int]]:
-        def ports(books: Books) -> int:
-            return sum(shelf.port_sats for shelf in books.shelves)
+        return self.lines
 
-        return [
-            ("zkBTC outside", self.before.supply, self.after.supply),
-            ("sats in the vault", self.before.vault, self.after.vault),
-            ("sats under apps", ports(self.before), ports(self.after)),
-            ("of them at older addresses", self.before.old, self.after.old),
-        ]
+
+def _port_sats(books: Books) -> int:
+    return sum(shelf.port_sats for shelf in books.shelves)
 
 
 @dataclass
@@ -316,7 +332,7 @@ class RosterChange:
 
         An enclave knows of no block before its first header, and of none that mined those.
         """
-        path, chain = self.folder.path / "roster-change.json", session.network.chain
+        path, chain = self.folder.path / PAYER, session.network.chain
         return Account.load(path, chain) if path.exists() else Account.create(path, chain)
 
     async def _fund(self, payer: Account, coins: int) -> None:
