@@ -246,9 +246,9 @@ def equivocate(
     name: Name = None,
     as_json: Json = False,
 ) -> None:
-    """Let an operator sign two states of one number, for which the others expel it.
+    """Let an operator sign two states, for which the others expel it.
 
-    An enclave refuses to. So this takes a network that accepts a build with a fault as well, and an
+    An enclave signs one of each number. So this takes a network that accepts a build with a fault as well, and an
     operator who runs it: grail devnet up --rogue operator-04. `grail roster` shows what comes of
     it.
     """
@@ -271,7 +271,7 @@ def change_roster(
     name: Name = None,
     as_json: Json = False,
 ) -> None:
-    """Have another roster follow, and move what the old one guards along.
+    """Replace operators; what the old roster guards moves along.
 
     Fresh operators start, the old quorum signs the spell that names the next roster, and when that
     rules, vault and pools go over to its addresses, at the faucet's expense. Who left runs on, and
@@ -294,7 +294,7 @@ def retire(
     name: Name = None,
     as_json: Json = False,
 ) -> None:
-    """End operators that left with an earlier roster, and forget where they were.
+    """End operators that left with an earlier roster.
 
     Their keys are gone then. Deposits to their addresses are served while a quorum of their roster
     is up, and go back to their owners after their delay (grail recover).

@@ -22,7 +22,7 @@ from grail.roster.shown import RosterShown
 from grail.roster.state import RosterState
 from grail.types import XOnlyKey
 from grail_devnet.enclave_socket import SocketTransport
-from grail_devnet.image.changed import lengthened
+from grail_devnet.image.changed import copied
 from grail_devnet.image.measure import Image
 
 LONGER = "app/grail_enclave/society.py"
@@ -30,17 +30,20 @@ LONGER = "app/grail_enclave/society.py"
 
 FAULT = b'''
 
+from dataclasses import replace
+
 from grail.roster.gossip import Give
 
 _honest = Society.say
 
 
-def _say(self, state, ruling):
+def _say(self, state, *more):
     """Of a number that is agreed on: say another state too, to every second peer alone."""
     if self._view is None or state.number >= self._view.open:
-        return _honest(self, state, ruling)
-    digest = state.digest(self._ground.network)
-    word = Statement(self._key.public, state.number, digest).signed(self._key, self._ground)
+        return _honest(self, state, *more)
+    said = (thing.inside for thing in self._view.things(state.number))
+    own = next(each for each in said if getattr(each, "key", None) == self._key.public)
+    word = replace(own, state=state.digest(self._ground.network)).signed(self._key, self._ground)
     for number in sorted(self._board._open.values())[::2]:
         self._board.post(number, Give((Thing(word),), [], ()).serialize())
 
@@ -52,7 +55,7 @@ Society.say = _say
 def build(image: Path, target: Path) -> Image:
     """Make the second image out of the first one's files. Raises `InvalidInput`."""
     private_folder(target.parent)
-    return lengthened(image, target, LONGER, FAULT)
+    return copied(image, target, LONGER, FAULT)
 
 
 @dataclass(frozen=True, slots=True)

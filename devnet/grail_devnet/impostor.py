@@ -22,7 +22,7 @@ from grail.operators.link_frames import Sealed, carry_frame, read_messages
 from grail.operators.transport import Transport
 from grail_devnet.enclave_socket import SocketTransport
 from grail_devnet.image import launch
-from grail_devnet.image.changed import lengthened
+from grail_devnet.image.changed import copied
 from grail_devnet.image.launch import removed
 from grail_devnet.image.measure import Image
 from grail_devnet.nsm.authority import Authority
@@ -73,7 +73,7 @@ async def attempt(
     """
     place = private_folder(folder.path / "run" / "im")
     try:
-        image = lengthened(folder.image, place / "image", changed, line)
+        image = copied(folder.image, place / "image", changed, line)
         async with _running(folder, image, place) as socket:
             sockets = SocketTransport([socket, folder.socket(operator)])
             try:

@@ -75,9 +75,8 @@ class Launcher:
     def attesting(self) -> Attesting:
         """What the configuration says of whom to believe: this devnet's root, and the images."""
         root = Root.from_pem(self.authority.root_pem)
-        every = (image.pcrs for image in (self.image, *self.others.values()))
-        images = (tuple(pcrs[index] for index in sorted(pcrs)) for pcrs in every)
-        return Attesting(root.sha256, tuple(sorted(images)))
+        images = sorted(image.registers for image in (self.image, *self.others.values()))
+        return Attesting(root.sha256, tuple(images))
 
     def _image_of(self, operator: str) -> Image:
         return self.others.get(operator, self.image)

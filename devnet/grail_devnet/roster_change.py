@@ -155,7 +155,7 @@ class RosterChange:
 
         Raises `InvalidInput`.
         """
-        state, _ = await self._known()
+        state = await self._agreed()
         keys = {operator.name: operator.key for operator in self.file.operators}
         if not remove and not add and quorum is None:
             raise InvalidInput("nothing would change", hint="remove, add, or another quorum")
@@ -179,7 +179,7 @@ class RosterChange:
 
     async def check_left(self, names: Collection[str]) -> None:
         """Refuse to end who is in the newest roster. Raises `InvalidInput`."""
-        state, _ = await self._known()
+        state = await self._agreed()
         seated = sorted(o.name for o in self.file.operators if o.key in state.keys)
         if both := [name for name in seated if name in names]:
             raise InvalidInput(f"{both[0]} is in the roster", hint="a change removes it first")
@@ -238,6 +238,10 @@ class RosterChange:
         await genesis.until_shown(
             sockets, len(alive), lambda shown: shown.links >= least, "linked with all others"
         )
+
+    async def _agreed(self) -> RosterState:
+        """The newest state of the roster that an enclave shows. Raises `Unavailable`."""
+        return (await self._known())[0]
 
     async def _known(self) -> tuple[RosterState, frozenset[XOnlyKey]]:
         """The newest state of the roster that an enclave shows, and who was expelled.

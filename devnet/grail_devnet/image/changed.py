@@ -13,7 +13,7 @@ from grail.errors import InvalidInput
 from grail_devnet.image.measure import Image, measure
 
 
-def lengthened(image: Path, target: Path, file: str, more: bytes) -> Image:
+def copied(image: Path, target: Path, file: str, more: bytes) -> Image:
     """Write a copy of an image whose `file`, a path below its folder, has `more` at its end.
 
     Bytecode is never compared with its source, so that of a changed one is left out. The kernel

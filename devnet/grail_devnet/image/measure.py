@@ -61,6 +61,12 @@ class Image:
         parts = (self.entries, platform, application)
         return {index: measured(manifest(part)) for index, part in enumerate(parts)}
 
+    @property
+    def registers(self) -> tuple[bytes, ...]:
+        """PCR0, 1 and 2 in order, as a roster's state has them."""
+        pcrs = self.pcrs
+        return tuple(pcrs[index] for index in sorted(pcrs))
+
     def measurement(self, configuration: bytes | None = None) -> Measurement:
         """What a policy accepts: this image, and one configuration file where it is given."""
         pcrs = self.pcrs

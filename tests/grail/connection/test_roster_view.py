@@ -46,7 +46,7 @@ def test_a_table_of_what_all_say() -> None:
     assert shape["shares"]["zone"] == {"a": 1, "b": 1, "c": 1, "d": 1}
 
 
-def test_whoever_is_expelled_is_heard_no_more() -> None:
+def test_R5_whoever_is_expelled_is_heard_no_more() -> None:
     """Not even for the minute in which its last heartbeat is still a young one."""
     culprit = MEMBERS[3].public
     shown = {pair.public: replace(said(), guilty=(culprit,)) for pair in MEMBERS}
