@@ -16,7 +16,7 @@ help:  ## show this list
 setup:  ## install all that the rest needs (Debian packages, Python packages, crate, node)
 	@.ci/setup
 
-demo: setup  ## the main job on a local network: peg-in, transfer, swap, peg-out, recovery, refusals
+demo: setup  ## the main job on a local network: peg-in, swap, peg-out, recovery, refusals, an operator replaced
 	@$(PYTHON) examples/demo.py
 
 test: check test-unit test-net test-docs test-ext  ## linters, types and all tests
@@ -51,7 +51,7 @@ threats: setup  ## the threat table with the tests of each row, into docs/threat
 cli-page: setup  ## what every verb's --help prints, into docs/cli.md
 	@$(PYTHON) tests/command_line.py
 
-docs: setup  ## the site, into build/site; the notebook is run where its outputs are old
+docs: setup  ## the site, into build/site; notebooks are run where their outputs are old
 	@$(PYTHON) tests/site_build.py
 
 nightly: setup-fuzz  ## long campaigns

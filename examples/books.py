@@ -41,12 +41,21 @@ class UnitsRow:
 class Books:
     """Everything that the demo published, and where its sats are."""
 
-    def __init__(self, net: Connection, deployed: Deployed) -> None:
+    def __init__(
+        self,
+        net: Connection,
+        deployed: Deployed,
+        others: Sequence[Receipt] = (),
+        payer: bytes = b"",
+    ) -> None:
+        """`others` are the transactions of a change of roster, which `payer`'s script paid for."""
         self.net = net
         self.deployed = deployed
+        self.others = others
+        self.payer = payer
 
     def receipts(self) -> list[Receipt]:
-        """The deploy's receipt, then all others in order."""
+        """The deploy's receipt, then the connection's in order, then those of others."""
         deploy = Receipt(
             "deploy",
             self.deployed.tx.txid,
@@ -55,7 +64,7 @@ class Books:
             self.deployed.constraints,
             self.deployed.proving_seconds,
         )
-        return [deploy, *self.net.receipts]
+        return [deploy, *self.net.receipts, *self.others]
 
     def money(self, wallets: Sequence[Wallet], pool: Contract) -> Money:
         """Where the sats are, line by line."""
@@ -87,6 +96,9 @@ class Books:
             for charmed, what in ((False, "sats"), (True, "under charms")):
                 sats = self._held(unspent, wallet.script, charmed=charmed)
                 lines.append((f"{wallet.name}: {what}", sats))
+        if self.payer:
+            paying = self._held(unspent, self.payer, charmed=False)
+            lines.append(("who paid for the roster change", paying))
         lines.append(("fees", fees))
         balances = [wallet.balance().balance for wallet in wallets]
         told = sum(balance.sats + balance.carriers for balance in balances)

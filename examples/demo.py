@@ -1,15 +1,15 @@
 """The main job on a network of one's own: peg in, transfer, swap, peg out, recover, and refusals.
 
 Starts a Bitcoin node on regtest and 16 operators, does everything for real, shows what must be
-refused, and ends with all transactions and with books that add up to the sat. Exits 0 only when
-everything was as it must be. `make demo` runs it.
+refused, parts and heals the network, replaces an operator, and ends with all transactions and with
+books that add up to the sat. Exits 0 only when everything was as it must be. `make demo` runs it.
 """
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal
@@ -25,16 +25,31 @@ from grail.connection.deposits import PendingDeposit
 from grail.connection.receipt import Receipt
 from grail.errors import GrailError, QuorumNotReached
 from grail.operators.asking import Limits
+from grail.wallet.account import Account
 from grail_devnet import attacks
 from grail_devnet.attacks import Attack, Verdict
 from grail_devnet.devnet import Devnet
 from grail_devnet.enclave_socket import SocketTransport
+from grail_devnet.genesis import Deployed
+from grail_devnet.roster_change import PAYER, RosterChanged
 
 PAUSED = 5
 """One more than may be missing: 16 operators, 12 must sign."""
 
-SECONDS = 60.0
+AWAY = ("operator-15", "operator-16")
+"""Whom the partition cuts off: two, so that twelve of the others sign."""
+
+LEAVES = "operator-02"
+"""Who is replaced."""
+
+REFUSALS = 7
+"""What must be refused: two mints, three thefts, a quorum that is not there, an impostor."""
+
+SECONDS = 75.0
 """What the whole may take on a warm machine."""
+
+HEARD_SECONDS = 60.0
+"""For signs of life to go round; at rest each operator talks to some others every five seconds."""
 
 DELAY = 144
 """Blocks after which the unserved deposit goes back: the fewest that the protocol allows."""
@@ -82,6 +97,69 @@ class Demo:
             f"         {why}", highlight=False, markup=False, style="dim", soft_wrap=True
         )
         self.expect(held, f"{title}: not refused as it must be")
+
+    # ---- the operators' network
+
+    def lived_since(self, moment: float) -> set[str]:
+        """Who is known to have lived after a moment, by what the others say of it."""
+        now = time.monotonic()
+        members = self.net.roster.members
+        return {m.name for m in members if m.alive is not None and m.alive < now - moment}
+
+    def until(self, holds: Callable[[], bool], otherwise: str) -> None:
+        """Wait for something; note a fault when it takes too long."""
+        deadline = time.monotonic() + HEARD_SECONDS
+        while not holds():
+            if time.monotonic() > deadline:
+                return self.expect(False, otherwise)
+            time.sleep(0.5)
+        return None
+
+    def impostor(self) -> None:
+        """An enclave that differs in one line, and what it is told."""
+        turned = self.devnet.impostor()
+        self.refused(
+            f"a link for an enclave with one line more in {turned.changed}",
+            turned.rule,
+            f"the enclave of {turned.operator}",
+            f"{turned.message}; got PCR0 {turned.pcr0.hex()[:24]}...",
+            held=turned.rule == "PcrUnaccepted",
+        )
+
+    @contextmanager
+    def partition(self) -> Iterator[None]:
+        """Two operators hear nobody else while the block runs, and everybody sees it."""
+        away, names = set(AWAY), {operator.name for operator in self.devnet.file.operators}
+        self.console.print(f"      a partition: {' and '.join(AWAY)} hear nobody but each other")
+        self.devnet.partition(AWAY)
+        settled = time.monotonic() + 1.0  # what was under way may have arrived
+        yield
+        with self.step("the others notice it"):
+            self.until(
+                lambda: self.lived_since(settled) == names - away, "the partition was not seen"
+            )
+        ages = {m.name: m.alive or 0.0 for m in self.net.roster.members}
+        near = max(age for name, age in ages.items() if name not in away)
+        far = min(ages[name] for name in away)
+        self.console.print(
+            f"      net.roster: {' and '.join(AWAY)} were last seen {far:.0f} s ago, "
+            f"each of the other {len(names - away)} within {near:.0f} s"
+        )
+        with self.step("healed: all 16 hear of each other again"):
+            self.devnet.heal()
+            healed = time.monotonic()
+            self.until(lambda: self.lived_since(healed) == names, "it did not heal")
+
+    def replaced(self) -> RosterChanged:
+        """A fresh operator takes another one's seat; what is guarded moves to the new addresses."""
+        with self.step(f"a fresh operator in the place of {LEAVES}, vault and pool moved along"):
+            changed = self.devnet.change_roster(remove=[LEAVES], add=1, progress=str)
+        self.console.print(f"      {changed.title}")
+        self.expect(changed.left == (LEAVES,), "the operator was not replaced")
+        self.expect(changed.difference == 0, "the roster change lost something")
+        self.expect(changed.after.old == 0, "something was left at the old addresses")
+        self.expect(changed.after.supply == changed.after.vault, "zkBTC is not backed")
+        return changed
 
     # ---- what must be refused
 
@@ -157,22 +235,21 @@ def main() -> int:
         console.print(f"[green]done[/]  zkBTC is deployed: {deployed.tx.txid}")
         with connect(up.name, progress=False) as net:
             demo = Demo(console, up, net, net.wallet("alice"), net.wallet("bob"))
-            books = Books(net, deployed)
             try:
-                token, pool = story(demo)
+                token, pool, changed = story(demo)
             except GrailError as exc:
                 demo.expect(False, f"{type(exc).__name__}: {exc}")
             else:
                 net.mine()
-                finish(demo, books, token, pool)
+                finish(demo, deployed, changed, token, pool)
     seconds = time.monotonic() - begun
     demo.expect(seconds < SECONDS, f"the demo took {seconds:.0f} s, expected {SECONDS:.0f}")
-    console.print(f"refused as they must be: {demo.refusals} of 6; {seconds:.1f} s in all")
-    return 1 if demo.faults or demo.refusals != 6 else 0
+    console.print(f"refused as they must be: {demo.refusals} of {REFUSALS}; {seconds:.1f} s in all")
+    return 1 if demo.faults or demo.refusals != REFUSALS else 0
 
 
-def story(demo: Demo) -> tuple[App, Contract]:
-    """Everything in order; returns the second token and its pool."""
+def story(demo: Demo) -> tuple[App, Contract, RosterChanged]:
+    """Everything in order; returns the second token, its pool, and how the roster changed."""
     net, alice, bob = demo.net, demo.alice, demo.bob
     with demo.step("the faucet pays Alice 3,000,000 and Bob 1,000,000 sats"):
         net.faucet(alice, 3_000_000)
@@ -200,21 +277,32 @@ def story(demo: Demo) -> tuple[App, Contract]:
     demo.thefts(pool)
     demo.too_few(pool)
     net.mine()
-    with demo.step("peg-out: Bob burns 150,000 zkBTC for sats"):
-        bob.peg_out(150_000)
-    with demo.step(f"recovery: Bob takes back the deposit that nobody served, {DELAY} blocks on"):
-        net.mine(DELAY)
-        bob.recover(unserved)
-    return token, pool
+    with demo.partition():
+        with demo.step("peg-out: Bob burns 150,000 zkBTC for sats"):
+            bob.peg_out(150_000)
+        with demo.step(
+            f"recovery: Bob takes back the deposit that nobody served, {DELAY} blocks on"
+        ):
+            net.mine(DELAY)
+            bob.recover(unserved)
+        demo.impostor()
+    changed = demo.replaced()
+    with demo.step("Alice swaps 5,000 zkBTC at the pool's new address"):
+        alice.swap(pool, net.zkbtc, 5_000)
+    return token, pool, changed
 
 
-def finish(demo: Demo, books: Books, token: App, pool: Contract) -> None:
+def finish(
+    demo: Demo, deployed: Deployed, changed: RosterChanged, token: App, pool: Contract
+) -> None:
     """The tables, and whether they hold."""
-    receipts = books.receipts()
+    payer = Account.load(demo.devnet.folder.path / PAYER, demo.net.session.network.chain)
+    books = Books(demo.net, deployed, (changed.spell, *changed.moves), payer.script)
+    depth = demo.net.session.ledger.confirmations
+    receipts = sorted(books.receipts(), key=lambda receipt: depth(receipt.txid), reverse=True)
     show_transactions(demo.console, receipts)
     for receipt in receipts:
-        depth = demo.net.session.ledger.confirmations(receipt.txid)
-        demo.expect(depth > 0, f"{receipt.what} {receipt.txid} is in no block")
+        demo.expect(depth(receipt.txid) > 0, f"{receipt.what} {receipt.txid} is in no block")
     money = books.money([demo.alice, demo.bob], pool)
     shown = Table(title="where the sats are", title_justify="left")
     shown.add_column("what")
@@ -225,6 +313,7 @@ def finish(demo: Demo, books: Books, token: App, pool: Contract) -> None:
     shown.add_row("difference", f"{money.difference:,}")
     demo.console.print(shown)
     demo.expect(money.difference == 0, f"the sats differ by {money.difference}")
+    show_change(demo.console, changed)
     rows = books.units([demo.alice, demo.bob], token, pool)
     show_units(demo.console, rows)
     for row in rows:
@@ -249,6 +338,17 @@ def show_transactions(console: Console, receipts: Sequence[Receipt]) -> None:
     if not wide:
         for number, receipt in enumerate(receipts, 1):
             console.print(f"{number:>3}  {receipt.txid}", soft_wrap=True)
+
+
+def show_change(console: Console, changed: RosterChanged) -> None:
+    """What lies where before and after the change of roster."""
+    table = Table(title="the change of roster", title_justify="left")
+    table.add_column("what")
+    table.add_column("before", justify="right")
+    table.add_column("after", justify="right")
+    for what, before, after in changed.lines:
+        table.add_row(what, f"{before:,}", f"{after:,}")
+    console.print(table)
 
 
 def show_units(console: Console, rows: Sequence[UnitsRow]) -> None:

@@ -20,10 +20,11 @@ RUN = ROOT / "build" / "notebooks"
 def executed(path: Path, folder: Path, copy_to: Path) -> nbformat.NotebookNode:
     """The notebook after a run; the network's private files are copied before it ends.
 
-    Not those of hosts, which hold no secret: a host removes one when it is done with it.
+    Not those of hosts, which hold no secret: a host removes one when it is done with it. Nor the
+    enclaves' images, which hold none either, and are large.
     """
     book = nbformat.read(path, as_version=4)
-    code = f"import shutil; _ = shutil.copytree(devnet.file.folder, {str(copy_to)!r}, ignore=shutil.ignore_patterns('node', 'run', 'hosts'))"
+    code = f"import shutil; _ = shutil.copytree(devnet.file.folder, {str(copy_to)!r}, ignore=shutil.ignore_patterns('node', 'run', 'hosts', 'image', 'rogue'))"
     book.cells.insert(len(book.cells) - 1, nbformat.v4.new_code_cell(code))
     client = NotebookClient(
         book, timeout=120, kernel_name="python3", resources={"metadata": {"path": str(folder)}}

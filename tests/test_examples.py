@@ -46,7 +46,9 @@ def test_swap(devnet: Devnet, tmp_path: Path) -> None:
 def test_demo_holds_in_all_its_parts(tmp_path: Path) -> None:
     done = run("demo.py", tmp_path)
     assert "difference 0 sat" in done.stdout
-    assert "refused as they must be: 6 of 6" in done.stdout
+    assert "refused as they must be: 7 of 7" in done.stdout
+    assert "operator-17 joined, operator-02 left, 1 move" in done.stdout
+    assert re.search(r"operator-15 and operator-16 were last seen \d+ s ago", done.stdout)
     assert "FAULT" not in re.sub(r"FAULT the demo took.*", "", done.stdout)
 
 

@@ -32,6 +32,7 @@ def main() -> int:
     parser.add_argument("--quorum", type=int, default=12)
     parser.add_argument("--node-port", type=int)
     parser.add_argument("--no-deploy", action="store_true")
+    parser.add_argument("--rogue", help="who runs a build with a fault, which is accepted too")
     parser.add_argument("--salvage", action="store_true", help="bring back a dead one's chain")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, _interrupt)  # at any time, also while the network starts
@@ -69,6 +70,7 @@ def _started(options: argparse.Namespace) -> Devnet:
         quorum=options.quorum,
         node_port=options.node_port,
         deploy=not options.no_deploy,
+        rogue=options.rogue,
         folder=options.folder,
         progress=lambda text: _tell(progress=text),
         daemon=True,

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from grail.commands.opening import example
-from grail.commands.terminal import READING, Json, emit, note, sats
+from grail.commands.terminal import ASKING, READING, Json, emit, note, sats
 
 if TYPE_CHECKING:
     from grail_devnet.devnet import Devnet
@@ -53,6 +53,10 @@ def up(
         int | None, typer.Option(metavar="PORT", help="The node's RPC port; else any.")
     ] = None,
     deploy: Annotated[bool, typer.Option(help="Deploy zkBTC at once.")] = True,
+    rogue: Annotated[
+        str | None,
+        typer.Option(metavar="OPERATOR", help="Accept a build with a fault, and let it run that."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Start a network in the background and return when it is ready."""
@@ -64,6 +68,8 @@ def up(
         command += ["--node-port", str(node_port)]
     if not deploy:
         command.append("--no-deploy")
+    if rogue is not None:
+        command += ["--rogue", rogue]
     _run_manager(command, operators + 7, as_json=as_json)
     with _attach(name) as running:
         _show(running.status(), as_json=as_json)
@@ -233,6 +239,71 @@ def impostor(
     emit(found.as_dict(), as_json=as_json, text=str(found))
 
 
+@devnet.command(epilog=example("devnet equivocate operator-04", ASKING))
+def equivocate(
+    operator: Annotated[str, typer.Argument(metavar="OPERATOR", help="Who does: see up --rogue.")],
+    *,
+    name: Name = None,
+    as_json: Json = False,
+) -> None:
+    """Let an operator sign two states, for which the others expel it.
+
+    An enclave signs one of each number. So this takes a network that accepts a build with a fault as well, and an
+    operator who runs it: grail devnet up --rogue operator-04. `grail roster` shows what comes of
+    it.
+    """
+    with _attach(name) as running:
+        found = running.equivocate(operator)
+    emit(found.as_dict(), as_json=as_json, text=str(found))
+
+
+@devnet.command(epilog=example("devnet change-roster --remove operator-02 --add 1", ASKING))
+def change_roster(
+    *,
+    remove: Annotated[
+        list[str] | None,
+        typer.Option("--remove", metavar="OPERATOR", help="Who leaves; once for each."),
+    ] = None,
+    add: Annotated[int, typer.Option(min=0, metavar="N", help="How many fresh ones join.")] = 0,
+    quorum: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="How many must sign from then on.")
+    ] = None,
+    name: Name = None,
+    as_json: Json = False,
+) -> None:
+    """Replace operators; what the old roster guards moves along.
+
+    Fresh operators start, the old quorum signs the spell that names the next roster, and when that
+    rules, vault and pools go over to its addresses, at the faucet's expense. Who left runs on, and
+    serves deposits to the old addresses, until `retire` ends it.
+    """
+    progress = None if sys.stderr.isatty() or as_json else _say
+    with _attach(name) as running:
+        changed = running.change_roster(
+            remove=remove or (), add=add, quorum=quorum, progress=progress
+        )
+    emit(changed.as_dict(), as_json=as_json, text=lambda: str(changed))
+
+
+@devnet.command(epilog=example("devnet retire operator-02", READING))
+def retire(
+    operators: Annotated[
+        list[str], typer.Argument(metavar="OPERATOR...", help="Who is in the roster no more.")
+    ],
+    *,
+    name: Name = None,
+    as_json: Json = False,
+) -> None:
+    """End operators that left with an earlier roster.
+
+    Their keys are gone then. Deposits to their addresses are served while a quorum of their roster
+    is up, and go back to their owners after their delay (grail recover).
+    """
+    with _attach(name) as running:
+        running.retire(*operators)
+    emit({"retired": operators}, as_json=as_json, text=f"retired {', '.join(operators)}")
+
+
 @devnet.command(epilog=example("devnet down", READING))
 def down(*, name: Name = None, as_json: Json = False) -> None:
     """End a network, and whatever one that died has left."""
@@ -343,6 +414,7 @@ def _table(status: Status) -> str:
     lines = [
         f"devnet {status.name}: {count}, {status.processes} processes, {_mb(status.memory)}",
         f"  {status.isolation}",
+        *(f"  {each} runs a build with a fault, which is accepted here" for each in status.rogues),
         *(f"  enclaves are not kept apart from this machine: {each}" for each in status.unconfined),
         f"  folder {status.folder}",
         "",

@@ -37,14 +37,17 @@ from grail.roster.state import RosterState
 from grail.types import BlockHash
 from grail_devnet import genesis, status
 from grail_devnet.enclave_socket import SocketTransport
+from grail_devnet.equivocator import Equivocated, equivocate
 from grail_devnet.faucet import Faucet
 from grail_devnet.genesis import Deployed
 from grail_devnet.image.launch import removed
 from grail_devnet.impostor import CHANGED, TurnedAway, attempt, copied
 from grail_devnet.launcher import policy
 from grail_devnet.processes import KILL_SECONDS, Process, ProcessBackend
-from grail_devnet.restart import Salvage, ask_manager, restart, serve_requests
-from grail_devnet.roster_change import RosterChange, RosterChanged
+from grail_devnet.requests import SECONDS as ASKED_SECONDS
+from grail_devnet.requests import ask_manager, serve_requests
+from grail_devnet.restart import Salvage, restart
+from grail_devnet.roster_change import JOIN_SECONDS, RosterChange, RosterChanged
 from grail_devnet.startup import Plan, Progress, Started, zkbtc
 from grail_devnet.state import Claim, StateFolder
 from grail_devnet.status import Status
@@ -75,6 +78,7 @@ class Devnet:
         node_port: int | None = None,
         bitcoind: Path | None = None,
         successor_vk: bytes | None = None,
+        rogue: str | None = None,
         folder: Path | None = None,
         progress: Progress | None = None,
         daemon: bool = False,
@@ -82,13 +86,14 @@ class Devnet:
         """Start a network, and return when it signs.
 
         Without a name it gets one of its own; `folder` is for those who keep state elsewhere;
-        `successor_vk` names the app that the operators agree on as zkBTC's successor;
+        `successor_vk` names the app that the operators agree on as zkBTC's successor; `rogue` is an
+        operator who runs a build with a fault, which this network accepts (`equivocate`);
         `daemon` says that this process serves the network alone and may be ended with it.
         Raises `InvalidInput` when one of that name runs, `NodeUnfit` or `Unavailable` when
         something cannot start; nothing is left behind then.
         """
         name = name or f"py-{os.getpid()}-{secrets.token_hex(3)}"
-        plan = Plan(operators, quorum, deploy, node_port, bitcoind, successor_vk)
+        plan = Plan(operators, quorum, deploy, node_port, bitcoind, successor_vk, rogue)
         claim = Claim.take(folder or folder_of(name), daemon=daemon)
         backend = ProcessBackend(claim.folder.path)
         self._portal, self._nodes = Portal(), list[Node]()
@@ -171,7 +176,8 @@ class Devnet:
     def __repr__(self) -> str:
         """Name, size, and what it is not (D16)."""
         count = len(self.file.operators)
-        return f"<Devnet {self.file.name}: {count} operators, {status.ISOLATION}>"
+        fault = "".join(f", {each} runs a build with a fault" for each in self.folder.rogues)
+        return f"<Devnet {self.file.name}: {count} operators{fault}, {status.ISOLATION}>"
 
     @property
     def name(self) -> str:
@@ -228,16 +234,30 @@ class Devnet:
         What waited in the node's mempool is gone. Raises `InvalidInput` for an enclave, whose key
         died with it, and for what runs already.
         """
-        if self.file.manager[0] == os.getpid():
+        if self._managed_here:
             self._portal.call(restart, self.backend, self.file, name)
         else:
-            ask_manager(self.folder, name)
-            self.backend.close()
-            self.backend = ProcessBackend.attach(self.file.folder)
+            self._ask_manager("restart", name)
 
     def serve_requests(self) -> None:
         """Do what other processes asked of this network's manager."""
-        serve_requests(self.folder, self.restart)
+        does = {
+            "restart": lambda name: self.restart(str(name)),
+            "join": lambda count: self._join(int(count), lambda _: None),
+            "retire": lambda names: self.retire(*map(str, names)),
+        }
+        serve_requests(self.folder, does)
+
+    @property
+    def _managed_here(self) -> bool:
+        return self.file.manager[0] == os.getpid()
+
+    def _ask_manager(self, what: str, about: object, seconds: float = ASKED_SECONDS) -> None:
+        """Have the manager do something, and see what there is then. Raises as `ask_manager`."""
+        ask_manager(self.folder, what, about, seconds)
+        self.file = load(self.file.folder)
+        self.backend.close()
+        self.backend = ProcessBackend.attach(self.file.folder)
 
     def pause(self, name: str) -> None:
         """Stop an operator where it stands; `resume` lets it go on."""
@@ -286,6 +306,15 @@ class Devnet:
             raise InvalidInput(f"no operator is called {operator[:60]!r}")
         return self._portal.call(attempt, self.folder, operator, changed)
 
+    def equivocate(self, operator: str) -> Equivocated:
+        """Have an operator's enclave sign two states of one number: the others expel it.
+
+        Only a build with a fault does, which a network accepts that was started with `rogue`.
+        Raises `Refused` where the enclave is an honest one, `InvalidInput` for a stranger.
+        """
+        network = self.configuration.network.id
+        return self._portal.call(equivocate, self.file.operators, operator, network)
+
     def deploy(self, app: CompiledApp | None = None) -> Deployed:
         """Deploy zkBTC on a network started with `deploy=False`. Raises `InvalidInput`."""
         return self._portal.call(self._deploy, app or zkbtc())
@@ -303,7 +332,12 @@ class Devnet:
         return deployed
 
     def change_roster(
-        self, *, remove: Collection[str] = (), add: int = 0, quorum: int | None = None
+        self,
+        *,
+        remove: Collection[str] = (),
+        add: int = 0,
+        quorum: int | None = None,
+        progress: Progress | None = None,
     ) -> RosterChanged:
         """Have another roster follow: `add` fresh operators come, the named ones are in it no more.
 
@@ -312,21 +346,25 @@ class Devnet:
         their old addresses, until `retire` ends them. Raises `InvalidInput`, `Unavailable`,
         `QuorumNotReached`.
         """
-        if self.file.manager[0] != os.getpid():
-            raise Unavailable(
-                "operators are started by the program that runs this network alone",
-                hint="there: net.change_roster(...)",
-            )
-        return self._portal.call(self._change_roster, remove, add, quorum)
+        with showing("roster", add + 5, shown=progress is None) as bar:
+            say = progress or bar
+            self._portal.call(self._roster_change(say).check, remove, add, quorum)
+            before = {operator.name for operator in self.file.operators}
+            if add:
+                say(f"{add} operators join")
+                self._join(add, say)
+            return self._portal.call(self._roster_change(say).run, remove, quorum, before)
 
-    async def _change_roster(
-        self, remove: Collection[str], add: int, quorum: int | None
-    ) -> RosterChanged:
+    def _join(self, count: int, progress: Progress) -> None:
+        """Start fresh operators; each has the record, and links with all, when this returns."""
+        if not self._managed_here:
+            self._ask_manager("join", count, JOIN_SECONDS)
+            return
         bundle = self.folder.path / "zkbtc.bundle"
         write_private(bundle, zkbtc().bundle.serialize())
-        change = self._roster_change()
+        change = self._roster_change(progress)
         try:
-            return await change.run(remove, add, quorum, bundle)
+            self._portal.call(change.join, count, bundle)
         finally:
             self.file = change.file
 
@@ -364,10 +402,15 @@ class Devnet:
     def retire(self, *names: str) -> None:
         """End operators that are in the newest roster no more, and forget where they were.
 
-        Raises `InvalidInput` for a stranger.
+        Raises `InvalidInput` for a stranger, and for whoever is in it.
         """
+        if not self._managed_here:
+            self._ask_manager("retire", names)
+            return
+        change = self._roster_change()
+        self._portal.call(change.check_left, names)
         self.backend.stop(names)
-        self.file = self._roster_change().without(names)
+        self.file = change.without(names)
 
     def down(self) -> None:
         """End the network: no process and no state stay. Raises `Unavailable` naming what would.

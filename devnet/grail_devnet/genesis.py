@@ -71,7 +71,7 @@ async def agree_on_state(
 
 def all_alive(shown: RosterShown, count: int) -> bool:
     """Whether so many members are known to have lived at least once."""
-    return sum(sight.alive is not None for sight in shown.sights) == count
+    return sum(sight.alive is not None for sight in shown.sights) >= count
 
 
 async def until_shown(

@@ -8,7 +8,6 @@ measurement, and nothing else.
 from __future__ import annotations
 
 import contextlib
-import os
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
@@ -16,15 +15,16 @@ from pathlib import Path
 from typing import Any
 
 from grail.attestation.pcr import CONFIGURATION, measured
-from grail.errors import Incorrect, InvalidInput, Refused, Unavailable
+from grail.errors import Incorrect, Refused, Unavailable
 from grail.folders import private_folder
 from grail.operators.frames import LINK_ANSWER, LINK_DIAL, Frame
 from grail.operators.link_frames import Sealed, carry_frame, read_messages
 from grail.operators.transport import Transport
 from grail_devnet.enclave_socket import SocketTransport
 from grail_devnet.image import launch
+from grail_devnet.image.changed import copied
 from grail_devnet.image.launch import removed
-from grail_devnet.image.measure import Image, measure
+from grail_devnet.image.measure import Image
 from grail_devnet.nsm.authority import Authority
 from grail_devnet.nsm.module import EmulatedModule
 from grail_devnet.processes import python
@@ -87,23 +87,6 @@ async def attempt(
         f"an impostor was let in by {operator}",
         hint="its image differs in one line; this must never happen",
     )
-
-
-def copied(image: Path, target: Path, changed: str, line: bytes) -> Image:
-    """A copy by links in which one file is another one. Raises `InvalidInput`."""
-    if ".." in Path(changed).parts or not (image / changed).is_file():
-        raise InvalidInput(f"the image has no {changed[:80]!r}", hint=f"there is {CHANGED}")
-    for path, _folders, files in os.walk(image):
-        inside = target / Path(path).relative_to(image)
-        inside.mkdir(mode=0o700)
-        for name in files:
-            os.link(Path(path, name), inside / name)
-    file = target / changed
-    raw, mode = file.read_bytes(), file.stat().st_mode
-    file.unlink()
-    file.write_bytes(raw + line)
-    file.chmod(mode)
-    return measure(target)
 
 
 @contextlib.asynccontextmanager

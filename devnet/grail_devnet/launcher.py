@@ -9,8 +9,8 @@ are compared with what the kernel said of them then.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Self
 
@@ -20,7 +20,7 @@ from grail.attestation.verifier import Measurement, Policy
 from grail.errors import DecodeError
 from grail.folders import private_folder, write_private
 from grail.operators.attesting import Attesting
-from grail_devnet import sandbox
+from grail_devnet import equivocator, sandbox
 from grail_devnet.image import launch
 from grail_devnet.image.measure import Image, measure
 from grail_devnet.nsm.authority import Authority
@@ -39,24 +39,30 @@ IMAGE, CONFIG, RUN, MODULE = (INSIDE / each for each in ("image", "config", "run
 
 @dataclass(frozen=True, slots=True)
 class Launcher:
-    """Runs enclaves of one image for one network."""
+    """Runs enclaves of one image for one network; `others` has the images of those that differ."""
 
     folder: StateFolder
     image: Image
     sandbox: Sandbox
     authority: Authority
+    others: Mapping[str, Image] = field(default_factory=dict)
 
     @classmethod
-    def prepare(cls, folder: StateFolder) -> Self:
+    def prepare(cls, folder: StateFolder, rogue: str | None = None) -> Self:
         """Make and measure the image, see what the machine has, and draw the devnet's own root.
 
-        Raises `Unavailable`.
+        `rogue` is the operator who runs a build with a fault, which is accepted too. Raises
+        `Unavailable`.
         """
         found = sandbox.find()
         authority = Authority.draw(now())
         authority.save(folder.path)
         write_private(folder.sandbox, json.dumps({"missing": found.missing}).encode())
-        return cls(folder, launch.made(folder.image), found, authority)
+        image, others = launch.made(folder.image), dict[str, Image]()
+        if rogue is not None:
+            others[rogue] = equivocator.build(folder.image, folder.rogue(rogue))
+            image = measure(folder.image)  # the other one's links stand in its files' times
+        return cls(folder, image, found, authority, others)
 
     @classmethod
     def resume(cls, folder: StateFolder) -> Self:
@@ -67,16 +73,21 @@ class Launcher:
         return cls(folder, measure(folder.builds[-1]), sandbox.find(), Authority.load(folder.path))
 
     def attesting(self) -> Attesting:
-        """What the configuration says of whom to believe: this devnet's root, and this image."""
+        """What the configuration says of whom to believe: this devnet's root, and the images."""
         root = Root.from_pem(self.authority.root_pem)
-        return Attesting(root.sha256, (self.image.registers,))
+        images = sorted(image.registers for image in (self.image, *self.others.values()))
+        return Attesting(root.sha256, tuple(images))
+
+    def _image_of(self, operator: str) -> Image:
+        return self.others.get(operator, self.image)
 
     def modules(self, operators: Sequence[str]) -> list[str]:
         """The command that serves a module to each operator; it must run before the enclaves.
 
         Each has an instance and a key of its own, the image's PCRs, and the configuration's.
         """
-        pcrs = {**self.image.pcrs, CONFIGURATION: measured(self.folder.configuration.read_bytes())}
+        register = {CONFIGURATION: measured(self.folder.configuration.read_bytes())}
+        pcrs = self.image.pcrs | register
         listed = {str(index): pcr.hex() for index, pcr in pcrs.items()}
         first = self.image.folder == self.folder.image
         file = self.folder.measurement if first else self.image.folder.with_suffix(".json")
@@ -84,7 +95,8 @@ class Launcher:
         private_folder(self.folder.path / "modules")
         arguments = []
         for name in operators:
-            module, file = EmulatedModule.draw(self.authority, pcrs), self.folder.module(name)
+            pcrs, file = self._image_of(name).pcrs | register, self.folder.module(name)
+            module = EmulatedModule.draw(self.authority, pcrs)
             module.save(file)
             private_folder(self.folder.module_socket(name).parent)
             arguments += ["--socket", str(self.folder.module_socket(name)), "--module", str(file)]
@@ -92,32 +104,34 @@ class Launcher:
 
     def enclave(self, operator: str) -> Command:
         """The command that runs an operator's enclave. Raises `InvalidInput` when files changed."""
-        self.image.check()
+        image = self._image_of(operator)
+        image.check()
         socket, module = self.folder.socket(operator), self.folder.module_socket(operator)
         private_folder(socket.parent)
         if self.sandbox.bwrap is None:
-            root, config = self.image.folder, self.folder.configuration
-            command = self._command(root, socket, config, module)
+            root, config = image.folder, self.folder.configuration
+            command = _command(image, root, socket, config, module)
             # The image's own environment, not the one that other processes are started with.
             given = [f"{name}={value}" for name, value in launch.environment(root).items()]
             return ["env", "-i", *given, *command]
-        places = self._command(
-            Path(IMAGE), Path(RUN / socket.name), Path(CONFIG), Path(MODULE / module.name)
+        places = _command(
+            image, Path(IMAGE), Path(RUN / socket.name), Path(CONFIG), Path(MODULE / module.name)
         )
         return self.sandbox.confined(
             places,
             launch.environment(Path(IMAGE)),
             readable={
-                self.image.folder: str(IMAGE),
+                image.folder: str(IMAGE),
                 self.folder.configuration: str(CONFIG),
                 module.parent: str(MODULE),
             },
             writable={socket.parent: str(RUN)},
         )
 
-    def _command(self, root: Path, socket: Path, config: Path, module: Path) -> list[str]:
-        given = ["--socket", str(socket), "--config", str(config), "--module", str(module)]
-        return launch.command(self.image, root, "-m", "grail_enclave", *given, "--while-open")
+
+def _command(image: Image, root: Path, socket: Path, config: Path, module: Path) -> list[str]:
+    given = ["--socket", str(socket), "--config", str(config), "--module", str(module)]
+    return launch.command(image, root, "-m", "grail_enclave", *given, "--while-open")
 
 
 def policy(folder: StateFolder) -> Policy:

@@ -1,13 +1,11 @@
 """A killed node or host starts again; a whole network's node does after its manager's death.
 
 An enclave never does: its key is in its memory alone. A process has to be started by the network's
-manager, whose death ends it, so others ask for it by a file in the state folder.
+manager, whose death ends it, so others ask for it (`requests`).
 """
 
 from __future__ import annotations
 
-import contextlib
-import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -16,18 +14,13 @@ from pathlib import Path
 import anyio
 
 from grail.bitcoin.node import Node
-from grail.errors import GrailError, InvalidInput, Unavailable
-from grail.folders import private_folder, write_private
+from grail.errors import InvalidInput, Unavailable
 from grail.network_file import NetworkFile
 from grail_devnet import bitcoind, regtest
 from grail_devnet.processes import ProcessBackend
-from grail_devnet.state import StateFolder
 
 HOST_SECONDS = 30.0
 """A host answers 0.4 s after its start; a machine under load may take a hundred times that."""
-
-ASKED_SECONDS = 60.0
-"""How long a manager may take over a request."""
 
 NODE = f"{regtest.NAME}/{regtest.NAME}"
 
@@ -90,51 +83,6 @@ async def _listening(backend: ProcessBackend, name: str, url: str) -> None:
             if time.monotonic() > deadline:
                 raise Unavailable(f"{name} did not listen in {HOST_SECONDS:.0f} s: {exc}") from exc
         await anyio.sleep(0.02)
-
-
-def ask_manager(folder: StateFolder, name: str, seconds: float = ASKED_SECONDS) -> None:
-    """Have the manager in the background start something again; return when it has.
-
-    Raises `InvalidInput` or `Unavailable`, by its answer.
-    """
-    manager = folder.manager()
-    if manager is None or not manager.daemon:
-        raise Unavailable(
-            f"{name} can be started again by the program that runs this network alone",
-            hint="there: net.restart(...)",
-        )
-    request = private_folder(folder.requests) / name.replace("/", ".")
-    write_private(request, json.dumps({"restart": name}).encode())
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline and folder.manager() == manager:
-        try:
-            told = json.loads(request.read_text())
-        except FileNotFoundError:
-            return
-        if "error" in told:
-            request.unlink(missing_ok=True)
-            kind = InvalidInput if told["error"] == "InvalidInput" else Unavailable
-            raise kind(told["message"], hint=told["hint"])
-        time.sleep(0.02)
-    request.unlink(missing_ok=True)
-    raise Unavailable(f"the manager did not start {name} again in {seconds:.0f} s")
-
-
-def serve_requests(folder: StateFolder, start_again: Callable[[str], None]) -> None:
-    """Do what was asked of this manager since it last looked, and answer where it went wrong."""
-    for request in sorted(folder.requests.glob("[!.]*")):
-        try:
-            asked = json.loads(request.read_text())
-            if "restart" not in asked:
-                continue  # an answer that nobody has taken yet
-            start_again(str(asked["restart"]))
-            request.unlink(missing_ok=True)
-        except (GrailError, OSError, ValueError, TypeError) as exc:
-            said = {"error": type(exc).__name__, "message": str(exc)}
-            said["hint"] = getattr(exc, "hint", "")
-            # On a full disk the asker waits in vain; the network, and its keys, must not end by it.
-            with contextlib.suppress(Unavailable):
-                write_private(request, json.dumps(said).encode())
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,14 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import anyio
 
 from grail.bitcoin.addresses import Roster
 from grail.bitcoin.node import Node
 from grail.bridge.roster import MOVES, batches
+from grail.connection.display import Shown
 from grail.connection.receipt import Receipt
 from grail.connection.rosters import Books, books, left_behind, move_all, publish_roster
 from grail.connection.session import Session
@@ -56,14 +58,20 @@ from grail_devnet.state import StateFolder
 FOLLOW_SECONDS = 90.0
 """For every operator's host to find a spend of the Grail NFT and show it; some seconds each."""
 
+JOIN_SECONDS = 150.0
+"""For operators to start, to take the record from the chain, and to link with all others."""
+
+PAYER = "roster-change.json"
+"""The account in the state folder that pays for changes."""
+
 PAUSE = 0.2
 
 COIN = 250_000
 """Sats for one transaction of a change: a move of 40 outputs takes some 36,000."""
 
 
-@dataclass(frozen=True)
-class RosterChanged:
+@dataclass(frozen=True, repr=False)
+class RosterChanged(Shown):
     """What a roster change did: the spell, the moves, and the books before and after.
 
     `left` are the operators that are in the new roster no more; they serve deposits to their old
@@ -78,6 +86,60 @@ class RosterChanged:
     before: Books
     after: Books
 
+    @property
+    def difference(self) -> int:
+        """Sats that the operators guard, and units outside: what differs from before."""
+        return sum(abs(after - before) for _, before, after in self.lines[:3])
+
+    @property
+    def lines(self) -> tuple[tuple[str, int, int], ...]:
+        """What is counted, before and after."""
+        before, after = self.before, self.after
+        return (
+            ("zkBTC outside", before.supply, after.supply),
+            ("sats in the vault", before.vault, after.vault),
+            ("sats under apps", _port_sats(before), _port_sats(after)),
+            ("of them at older addresses", before.old, after.old),
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return {
+            "epoch": self.epoch,
+            "joined": list(self.joined),
+            "left": list(self.left),
+            "spell": self.spell.as_dict(),
+            "moves": [move.as_dict() for move in self.moves],
+            "before": self.before.as_dict(),
+            "after": self.after.as_dict(),
+            "difference": self.difference,
+        }
+
+    @property
+    def title(self) -> str:
+        """Who came, who went, and in how many transactions what was guarded moved."""
+        went = [
+            f"{' '.join(names)} {what}"
+            for what, names in (("joined", self.joined), ("left", self.left))
+            if names
+        ]
+        changes = ", ".join(went) or "the same operators"
+        moves = "1 move" if len(self.moves) == 1 else f"{len(self.moves)} moves"
+        return f"roster of epoch {self.epoch}: {changes}, {moves}"
+
+    def _title(self) -> str:
+        return self.title
+
+    def _head(self) -> Sequence[str]:
+        return ("", "before", "after")
+
+    def _rows(self) -> Sequence[tuple[str, int, int]]:
+        return self.lines
+
+
+def _port_sats(books: Books) -> int:
+    return sum(shelf.port_sats for shelf in books.shelves)
+
 
 @dataclass
 class RosterChange:
@@ -89,6 +151,40 @@ class RosterChange:
     node: Node
     configuration: Configuration
     progress: Progress
+
+    async def check(self, remove: Collection[str], add: int, quorum: int | None) -> None:
+        """Refuse what can be no next roster before anybody is started for it.
+
+        Raises `InvalidInput`.
+        """
+        state = await self._agreed()
+        keys = {operator.name: operator.key for operator in self.file.operators}
+        if not remove and not add and quorum is None:
+            raise InvalidInput("nothing would change", hint="remove, add, or another quorum")
+        if strangers := sorted(set(remove) - set(keys)):
+            raise InvalidInput(
+                f"no operator is called {strangers[0][:60]!r}", hint=", ".join(sorted(keys))
+            )
+        if gone := sorted(name for name in remove if keys[name] not in state.keys):
+            raise InvalidInput(f"{gone[0]} is in the roster no more", hint="retire ends it")
+        attesting = self.configuration.attesting
+        churn = 0 if attesting is None else attesting.churn
+        for what, count in (("come", add), ("go", len(set(remove)))):
+            if count < 0 or (churn and count > churn):
+                raise InvalidInput(f"{count} {what} in one step", hint=f"0 to {churn or 'any'}")
+        size, signs = len(state.keys) + add - len(set(remove)), quorum or state.quorum
+        if not 2 * size < 3 * signs <= 3 * size:
+            raise InvalidInput(
+                f"quorum {signs} of {size} operators",
+                hint=f"more than two thirds must sign: {2 * size // 3 + 1} to {size}",
+            )
+
+    async def check_left(self, names: Collection[str]) -> None:
+        """Refuse to end who is in the newest roster. Raises `InvalidInput`."""
+        state = await self._agreed()
+        seated = sorted(o.name for o in self.file.operators if o.key in state.keys)
+        if both := [name for name in seated if name in names]:
+            raise InvalidInput(f"{both[0]} is in the roster", hint="a change removes it first")
 
     async def join(self, count: int, bundle: Path) -> NetworkFile:
         """Start fresh operators; on return each has the record as the chain tells it."""
@@ -157,7 +253,8 @@ class RosterChange:
 
         Whoever left with an earlier roster and still serves its addresses is a stranger to links.
         """
-        members = (await self._agreed()).keys
+        state, guilty = await self._known()
+        members = set(state.keys) - guilty
         alive = [
             operator
             for operator in self.file.operators
@@ -174,17 +271,26 @@ class RosterChange:
 
     async def _agreed(self) -> RosterState:
         """The newest state of the roster that an enclave shows. Raises `Unavailable`."""
+        return (await self._known())[0]
+
+    async def _known(self) -> tuple[RosterState, frozenset[XOnlyKey]]:
+        """The newest state of the roster that an enclave shows, and who was expelled.
+
+        Nobody is linked with those, so they help with nothing. Raises `Unavailable`.
+        """
         alive = [operator for operator in self.file.operators if self._alive(operator)]
         sockets = SocketTransport([operator.socket for operator in alive])
-        shown = await genesis.ask_all(sockets, len(alive), Frame(ROSTER_VIEW))
-        states = [each.state for each in map(RosterShown.from_fields, shown) if each.state]
+        answers = await genesis.ask_all(sockets, len(alive), Frame(ROSTER_VIEW))
+        shown = [RosterShown.from_fields(answer) for answer in answers]
+        states = [each.state for each in shown if each.state]
         if not states:
             raise Unavailable("no operator shows a state of the roster")
-        return max(states, key=lambda state: state.number)
+        guilty = frozenset(key for each in shown for key in each.guilty)
+        return max(states, key=lambda state: state.number), guilty
 
     async def say(self, before: Roster, roster: Roster, joined: Sequence[Operator]) -> None:
         """The members of the old roster agree on the state that the chain settled."""
-        last = await self._agreed()
+        last, guilty = await self._known()
         seats = {seat.key: seat for seat in last.seats}
         for at, operator in enumerate(joined):
             zone = f"zone-{'abcd'[at % 4]}"
@@ -200,7 +306,7 @@ class RosterChange:
             quorum=roster.quorum,
             internal_key=roster.internal_key,
         )
-        alive = [operator for operator in self.file.operators if self._alive(operator)]
+        alive = [o for o in self.file.operators if self._alive(o) and o.key not in guilty]
         old = [operator for operator in alive if operator.key in before.keys]
         await genesis.ask_all(
             SocketTransport([operator.socket for operator in old]),
@@ -249,7 +355,9 @@ class RosterChange:
                 raise DecodeError(f"{member.name}: the answer is no signature")
             signed[member.key] = answer
         following = NextRoster.gathered(roster, signed)
-        old = [o for o in self.file.operators if o.key in before.keys and self._alive(o)]
+        _, guilty = await self._known()
+        ruling = set(before.keys) - guilty
+        old = [o for o in self.file.operators if o.key in ruling and self._alive(o)]
         await genesis.ask_all(
             SocketTransport([o.socket for o in old]),
             len(old),
@@ -262,7 +370,7 @@ class RosterChange:
 
         An enclave knows of no block before its first header, and of none that mined those.
         """
-        path, chain = self.folder.path / "roster-change.json", session.network.chain
+        path, chain = self.folder.path / PAYER, session.network.chain
         return Account.load(path, chain) if path.exists() else Account.create(path, chain)
 
     async def _fund(self, payer: Account, coins: int) -> None:
@@ -272,7 +380,8 @@ class RosterChange:
         await faucet.pay([(payer.address, COIN)] * coins)
 
     def _alive(self, operator: Operator) -> bool:
-        return self.backend.exit_code(f"{operator.name}/enclave") is None
+        name = f"{operator.name}/enclave"
+        return any(each.name == name and each.alive for each in self.backend.processes())
 
     async def until(
         self, operators: Sequence[Operator], done: Callable[[Status], bool], what: str
@@ -290,17 +399,16 @@ class RosterChange:
                 await anyio.sleep(PAUSE)
 
     async def run(
-        self, remove: Collection[str], add: int, quorum: int | None, bundle: Path, most: int = MOVES
+        self,
+        remove: Collection[str],
+        quorum: int | None,
+        before: Collection[str],
+        most: int = MOVES,
     ) -> RosterChanged:
-        """All of it. Raises `InvalidInput` for names that are none, or a roster too small."""
-        names = {operator.name for operator in self.file.operators}
-        if unknown := sorted(set(remove) - names):
-            raise InvalidInput(f"no operator is called {unknown[0]!r}", hint=", ".join(names))
-        if add:
-            await self.join(add, bundle)
+        """What is to be done once all are there: who is not in `before` has joined for it."""
         session = await Session.open(self.file)
         try:
-            return await self._change(session, remove, quorum, names, most)
+            return await self._change(session, remove, quorum, before, most)
         finally:
             await session.close()
 
@@ -324,10 +432,12 @@ class RosterChange:
         await self._fund(payer, 1)
         spell = await publish_roster(session, payer, roster)
         await session.mine(session.network.k)
+        self.progress(f"the spell is {session.network.k} blocks deep")
         alive = [o for o in self.file.operators if self._alive(o)]
         await self.until(
             alive, lambda status: (status.epoch or 0) >= roster.epoch, f"epoch {roster.epoch}"
         )
+        self.progress("the operators' words for it")
         await self.say(ruling, roster, joined)
         moves: list[Receipt] = []
         while left := left_behind(session):

@@ -24,7 +24,7 @@ from grail.bitcoin.node import Node
 from grail.bitcoin.spv import Header, PinnedHeader
 from grail.charms.app import Contract, identity_of
 from grail.charms.record import NO_SUCCESSOR
-from grail.errors import GrailError, Unavailable
+from grail.errors import GrailError, InvalidInput, Unavailable
 from grail.folders import write_private
 from grail.network_file import NetworkFile, Operator
 from grail.operators.configuration import Configuration
@@ -57,7 +57,8 @@ class Plan:
     """What to start. `deploy` False leaves the network with a roster and no zkBTC yet.
 
     `successor_vk` is the vk of a mended zkBTC: the operators then agree on the contract of zkBTC's
-    identity and this vk as its successor.
+    identity and this vk as its successor. `rogue` is the operator who runs a build with a fault,
+    which the network accepts. Raises `InvalidInput` where that is nobody.
     """
 
     operators: int = 16
@@ -66,6 +67,20 @@ class Plan:
     node_port: int | None = None
     bitcoind: Path | None = None
     successor_vk: bytes | None = None
+    rogue: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a rogue who is no operator. Raises `InvalidInput`."""
+        if self.rogue is not None and self.rogue not in self.names:
+            raise InvalidInput(
+                f"no operator will be called {self.rogue[:60]!r}",
+                hint=f"{self.names[0]} to {self.names[-1]}",
+            )
+
+    @property
+    def names(self) -> list[str]:
+        """The operators' names."""
+        return [operator_name(index) for index in range(self.operators)]
 
 
 @dataclass
@@ -95,7 +110,7 @@ class Started:
             self.progress(f"{self.plan.operators} operators")
             statuses = await self._operators(node, host_ports, launcher)
             self.progress("first roster")
-            sockets = SocketTransport([self.folder.socket(n) for n in self.names])
+            sockets = SocketTransport([self.folder.socket(n) for n in self.plan.names])
             keys = [status.key for status in statuses]
             roster = await genesis.agree_on_roster(sockets, configuration, keys)
             self.progress("signs of life")
@@ -111,16 +126,11 @@ class Started:
             file.save()
         return file
 
-    @property
-    def names(self) -> list[str]:
-        """The operators' names."""
-        return [operator_name(index) for index in range(self.plan.operators)]
-
     def _seats(self, statuses: list[Status]) -> list[Seat]:
         """A devnet's operators: each its own owner and account, spread over four zones."""
         return [
             Seat(status.key, name, f"account-{name}", f"zone-{'abcd'[index % 4]}")
-            for index, (name, status) in enumerate(zip(self.names, statuses, strict=True))
+            for index, (name, status) in enumerate(zip(self.plan.names, statuses, strict=True))
         ]
 
     async def _node_app_and_image(
@@ -130,7 +140,9 @@ class Started:
         self.backend.start(
             regtest.NAME, {"bitcoind": regtest.command(binary, self.folder.node, port)}
         )
-        preparing = asyncio.create_task(anyio.to_thread.run_sync(Launcher.prepare, self.folder))
+        preparing = asyncio.create_task(
+            anyio.to_thread.run_sync(Launcher.prepare, self.folder, self.plan.rogue)
+        )
         compiling = asyncio.create_task(anyio.to_thread.run_sync(zkbtc))
         try:
             faucet = await self._coins(node, binary)
@@ -144,6 +156,8 @@ class Started:
             with anyio.CancelScope(shield=True), contextlib.suppress(GrailError):
                 await preparing
             raise
+        for rogue in launcher.others:
+            self.progress(f"a second build is accepted, with a fault in it: {rogue} runs it")
         for lack in launcher.sandbox.missing:
             self.progress(f"enclaves are not kept apart from this machine: {lack}")
         return app, faucet, launcher
@@ -193,7 +207,7 @@ class Started:
         found: list[Status] = []
         async with HttpTransport(hosts, timeout=READY_SECONDS) as transport:
             deadline = time.monotonic() + READY_SECONDS
-            self.backend.start(NSM, {NSM: launcher.modules(self.names)})
+            self.backend.start(NSM, {NSM: launcher.modules(self.plan.names)})
             started = 1 if bytecode.missing() else len(hosts)
             await self.start_operators(node, hosts, range(started), launcher)
             for index in range(len(hosts)):
@@ -278,7 +292,7 @@ class Started:
     ) -> NetworkFile:
         operators = [
             Operator(operator, status.key, f"http://127.0.0.1:{port}", self.folder.socket(operator))
-            for operator, port, status in zip(self.names, ports, statuses, strict=True)
+            for operator, port, status in zip(self.plan.names, ports, statuses, strict=True)
         ]
         return NetworkFile(
             name=name,

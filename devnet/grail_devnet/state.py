@@ -11,6 +11,7 @@ measurement.json     the PCRs of the enclaves' image and of their configuration
 sandbox.json         what this machine lacks to keep enclaves from everything else
 image/               the files that enclaves run, read-only
 image-2/ ..          another build that the operators accepted, and image-2.json its PCRs
+rogue/               the same for an operator whose build has a fault, in a network that accepts one
 node/ run/ hosts/ modules/ logs/ wallets/ unfinished/ requests/
 
 What a manager's death leaves: its children are killed by the kernel, locks are freed by it, and
@@ -103,6 +104,15 @@ class StateFolder:
     def measurements(self) -> list[Path]:
         """The PCRs of each build that enclaves were started from."""
         return [self.measurement, *sorted(self.path.glob("image-*.json"))]
+
+    def rogue(self, operator: str) -> Path:
+        """The files that an operator's enclave runs whose build has a fault."""
+        return self.path / "rogue" / operator
+
+    @property
+    def rogues(self) -> tuple[str, ...]:
+        """The operators that run a build with a fault; nobody, unless the network was told to."""
+        return tuple(sorted(path.name for path in (self.path / "rogue").glob("operator-*")))
 
     @property
     def measurement(self) -> Path:

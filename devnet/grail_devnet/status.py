@@ -71,7 +71,8 @@ class OperatorStatus:
 class Status:
     """A whole devnet. `processes` counts those that run, `memory` adds up their bytes.
 
-    `unconfined` says what keeps enclaves from being confined to their image, if anything does.
+    `unconfined` says what keeps enclaves from being confined to their image, if anything does;
+    `rogues` are operators that run a build with a fault, which the network was told to accept.
     """
 
     name: str
@@ -80,6 +81,7 @@ class Status:
     quorum: int
     isolation: str
     unconfined: tuple[str, ...]
+    rogues: tuple[str, ...]
     node: NodeStatus
     operators: tuple[OperatorStatus, ...]
     processes: int
@@ -115,7 +117,7 @@ async def gather(
             for index, operator in enumerate(file.operators):
                 group.start_soon(ask, index, operator.name)
 
-    operators = []
+    operators, folder = [], StateFolder(file.folder)
     for operator in sorted(file.operators, key=lambda operator: operator.name):
         answer = answers[operator.name]
         known = answer if isinstance(answer, frames.Status) else None
@@ -141,7 +143,8 @@ async def gather(
         network_id=network_id.hex(),
         quorum=quorum,
         isolation=ISOLATION,
-        unconfined=sandbox.lacks(StateFolder(file.folder).sandbox),
+        unconfined=sandbox.lacks(folder.sandbox),
+        rogues=folder.rogues,
         node=await _node(file, node, seen[f"{regtest.NAME}/bitcoind"]),
         operators=tuple(operators),
         processes=sum(process.state != "dead" for process in seen.values()),

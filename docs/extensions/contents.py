@@ -13,7 +13,10 @@ from sphinx.application import Sphinx
 
 TREES = {
     "docs/index": {
-        "Start": ["../README", "quickstart", "../notebooks/01_first_swap", "cli", "errors"],
+        "Start": [
+            *("../README", "quickstart", "../notebooks/01_first_swap", "../notebooks/02_operators"),
+            *("cli", "errors"),
+        ],
         "Look up": [
             "reference/README",
             "glossary",

@@ -65,11 +65,11 @@ def demo() -> str:
     difference = re.findall(r"^difference (-?\d+) sat$", done.stdout, re.MULTILINE)
     refused = re.findall(r"refused as they must be: (\d of \d)", done.stdout)
     text = f"demo ends with difference {difference} sat, refused {refused}, exit {done.returncode}"
-    assert (difference, refused, done.returncode) == (["0"], ["6 of 6"], 0), (
+    assert (difference, refused, done.returncode) == (["0"], ["7 of 7"], 0), (
         f"{text}\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
     )
     seconds = re.findall(r"([\d.]+) s in all", done.stdout)
-    return f"difference 0 sat, refused as they must be 6 of 6, exit 0, {seconds[0]} s"
+    return f"difference 0 sat, refused as they must be 7 of 7, exit 0, {seconds[0]} s"
 
 
 # ---- processes

@@ -61,6 +61,13 @@ DEFENCES: tuple[Defence, ...] = (
         "        if False:\n",
         f"{VIEW}::test_R5_two_words_for_one_number_expel_whoever_signed_them",
     ),
+    Defence(
+        "R5",
+        "sdk/grail/connection/roster_view.py",
+        "            if sight.key not in (key, *each.guilty)\n",
+        "            if sight.key != key\n",
+        ("grail/connection/test_roster_view.py::test_R5_whoever_is_expelled_is_heard_no_more",),
+    ),
     _roster(
         "R6",
         "view",

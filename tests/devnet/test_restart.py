@@ -97,7 +97,7 @@ def die(folder: StateFolder) -> None:
         time.sleep(0.01)
 
 
-def test_the_manager_in_the_background_starts_again_what_a_shell_asks_for(daemon) -> None:
+def test_the_manager_in_the_background_starts_and_ends_what_a_shell_asks_for(daemon) -> None:
     with Devnet.attach() as net:
         height = net.node.getblockcount()
         assert grail("devnet", "kill", "bitcoind").returncode == 0
@@ -111,6 +111,35 @@ def test_the_manager_in_the_background_starts_again_what_a_shell_asks_for(daemon
     done = grail("devnet", "restart", "operator-01/enclave")
     assert done.returncode == 2
     assert "running already" in done.stderr
+    assert list(daemon.requests.iterdir()) == []
+    replaced_from_the_shell(daemon)
+
+
+def replaced_from_the_shell(daemon: StateFolder) -> None:
+    """One operator joins in another's place, who is ended then; what is wrong starts nobody."""
+    for wrong, message in {
+        ("change-roster",): "nothing would change",
+        ("change-roster", "--remove", "operator-09"): "no operator is called",
+        ("change-roster", "--remove", "operator-02", "--quorum", "2"): "quorum 2 of 3",
+        ("change-roster", "--add", "5"): "5 come in one step",
+        ("retire", "operator-02"): "operator-02 is in the roster",
+    }.items():
+        done = grail("devnet", *wrong)
+        assert done.returncode == 2, done.stderr
+        assert message in done.stderr
+    replaced = ("--remove", "operator-02", "--add", "1", "--json")
+    done = grail("devnet", "change-roster", *replaced)
+    assert done.returncode == 0, done.stderr
+    changed = json.loads(done.stdout)
+    assert (changed["epoch"], changed["joined"]) == (1, ["operator-05"])
+    assert (changed["left"], changed["difference"]) == (["operator-02"], 0)
+    done = grail("devnet", "retire", "operator-02")
+    assert (done.returncode, done.stdout) == (0, "retired operator-02\n"), done.stderr
+    with Devnet.attach() as net:
+        names = sorted(operator.name for operator in net.file.operators)
+        assert names == ["operator-01", "operator-03", "operator-04", "operator-05"]
+        assert not any(p.alive for p in net.backend.named("operator-02"))
+        assert all(p.alive for p in net.backend.named("operator-05"))
     assert list(daemon.requests.iterdir()) == []
 
 

@@ -48,7 +48,8 @@ class Member:
 class RosterView(Shown):
     """The newest state that an operator agreed on, and what all of them say of its members.
 
-    `links` has, for each member's name that answered, the names that it heard of within a minute.
+    `links` has, for each member's name that answered, the names that it heard of within a minute
+    and has not expelled.
     """
 
     state: RosterState
@@ -195,7 +196,9 @@ def together(
         name(key): tuple(
             name(sight.key)
             for sight in each.sights
-            if sight.key != key and sight.alive is not None and sight.alive <= 60_000
+            if sight.key not in (key, *each.guilty)
+            and sight.alive is not None
+            and sight.alive <= 60_000
         )
         for key, each in shown.items()
     }

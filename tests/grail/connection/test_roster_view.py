@@ -71,6 +71,15 @@ def test_who_is_silent_and_who_asks_to_leave() -> None:
         assert RosterShown.from_fields(each.fields()) == each
 
 
+def test_R5_whoever_is_expelled_is_heard_no_more() -> None:
+    """Not even for the minute in which its last heartbeat is still a young one."""
+    culprit = MEMBERS[3].public
+    shown = {pair.public: replace(said(), guilty=(culprit,)) for pair in MEMBERS}
+    view = together(STATE, shown, NAMES)
+    assert view.links["operator-01"] == ("operator-02", "operator-03")
+    assert all("operator-04" not in edge for edge in NetworkGraph(view).edges)
+
+
 def test_names_are_text_in_html_and_pictures() -> None:
     """Threat D5: an owner's name is whatever the ruling quorum let pass."""
     seats = tuple(replace(seat, owner="<script>", zone="<b>&") for seat in STATE.seats)
