@@ -84,14 +84,14 @@ def explorer() -> str:
 
 
 def schedules() -> str:
-    """Random schedules of rivals, faults and blocks over real enclaves."""
+    """Random schedules of rivals, faults, blocks and rosters over real enclaves."""
     seed, half = first_seed(), SCHEDULES // 2
     with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as both:
         parts = [both.submit(_schedules, seed + first, half) for first in (0, half)]
         one, two = (part.result() for part in parts)
     found = one.merged(two)
     assert found.schedules == SCHEDULES, found
-    return f"{found.schedules:,} of {SCHEDULES:,} hold I1 to I6, I11, I12, seed {seed}; {found}"
+    return f"{found.schedules:,} of {SCHEDULES:,} hold I1 to I7, I11, I12, seed {seed}; {found}"
 
 
 def _schedules(first: int, count: int) -> Campaign:

@@ -13,6 +13,7 @@ GOSSIP = "grail/roster/test_gossip.py"
 PULSE = "grail/roster/test_pulse.py"
 CLOCK = "grail/attestation/test_clock.py"
 SOCIETY = "grail_enclave/test_society.py"
+SCHEDULES = "grail/operators/test_elders.py"
 
 
 def _off(threat: str, file: str, old: str, new: str, *tests: str) -> Defence:
@@ -111,6 +112,15 @@ DEFENCES: tuple[Defence, ...] = (
         "            made = self._sent.get(heartbeat.echo(self._rank))\n",
         "            made = self.clock()\n",
         f"{PULSE}::test_R8_R16_held_back_heartbeats_are_as_old_as_what_they_echo",
+        f"{SCHEDULES}::test_R8_R16_a_schedule_shows_members_that_look_too_young",
+    ),
+    _roster(
+        "R8",
+        "pulse",
+        "        return heartbeat.signature[:ECHO]\n",
+        "        return __import__('hashlib').sha256(repr(heartbeat).encode()).digest()[:ECHO]\n",
+        f"{PULSE}::test_R8_an_echo_of_a_twin_is_no_sign_of_life",
+        f"{SCHEDULES}::test_R5_a_schedule_shows_a_liar_that_gets_away",
     ),
     _roster(
         "R8",
@@ -124,7 +134,10 @@ DEFENCES: tuple[Defence, ...] = (
         "enclave/grail_enclave/intake.py",
         "        if anchors.fresh is not None and anchors.fresh < reign.roster.quorum:\n",
         "        if False:\n",
-        ("grail_enclave/test_society.py::test_R8_an_enclave_that_is_cut_off_signs_nothing",),
+        (
+            "grail_enclave/test_society.py::test_R8_an_enclave_that_is_cut_off_signs_nothing",
+            f"{SCHEDULES}::test_R8_a_schedule_shows_votes_without_a_fresh_view",
+        ),
     ),
     _roster(
         "R9",

@@ -7,6 +7,10 @@
     network.py         delays, losses, duplicates, partitions, lies on the wire
     client.py          users with real coordinators
     monitor.py         the judge (I1 to I6, I11, I12), with supply.py and second_opinion.py
+    town.py            enclaves that attest to each other and hold one roster
+    carrier.py         hosts that carry the links between them, and strangers that dial
+    quiet.py           links whose secrets cost nothing, for most schedules
+    elders.py          the judge of the roster (I7)
     stage.py           one schedule from the storm to the end
     shrink.py          a failing schedule made small
     campaigns.py       many schedules

@@ -10,7 +10,20 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from simulation.schedule import CLONE, CONFLICT, PARTITION, REORG, RESTART, Schedule, drawn
+from simulation.schedule import (
+    CLONE,
+    CONFLICT,
+    ECLIPSE,
+    EQUIVOCATING,
+    HOLD,
+    PARTITION,
+    REORG,
+    RESTART,
+    SAY,
+    STRANGER,
+    Schedule,
+    drawn,
+)
 from simulation.shrink import shrunk
 from simulation.stage import Outcome, play
 from simulation.unsafe import Unsafe
@@ -70,6 +83,16 @@ class Campaign:
         return self.counts["dead spends"]
 
     @property
+    def rosters(self) -> int:
+        """Schedules in which the roster lived."""
+        return self.counts["rosters"]
+
+    @property
+    def befell(self) -> dict[str, int]:
+        """What befell rosters, by kind; liars among their members count as one."""
+        return {kind: self.counts[kind] for kind in (SAY, ECLIPSE, HOLD, STRANGER, EQUIVOCATING)}
+
+    @property
     def signed(self) -> int:
         """Requests that ended with a finished transaction."""
         return self.outcomes["signed"]
@@ -102,6 +125,8 @@ class Campaign:
             f"{self.schedules} schedules from seed {self.first_seed}: {self.signed} requests signed,"
             f" {self.restarts} restarts, {self.clones} clones, {self.recoveries} recoveries,"
             f" {self.reorgs} reorgs, {self.dead_spends} dead spends,"
+            f" {self.rosters} living rosters ({self.counts[SAY]} states,"
+            f" {self.counts[EQUIVOCATING]} liars, {self.counts[ECLIPSE]} eclipses),"
             f" {self.virtual_hours:.1f} virtual hours"
         )
 

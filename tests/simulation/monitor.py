@@ -6,6 +6,7 @@
     I4   no nonce of a signature serves two messages
     I5   the slow model takes what was signed, with the same facts (second_opinion.py)
     I6   no proof that was accepted fits another transaction (second_opinion.py)
+    I7   one roster, kept in step, and no vote without a fresh view of it (elders.py)
     I11  everybody gets an answer in time, and no outpoint stays locked (stage.py asks)
     I12  every frame is answered: no exception, no fault of ours; a refusal changes nothing
 
@@ -107,6 +108,8 @@ class Monitor:
         if frame.kind != frames.SIGN:
             assert isinstance(reply.body, bytes)
             self.nonce(station.operator, reply.body[-64:], reply.body[:-64])
+            if frame.kind == frames.VOTE and instance.life is not None:
+                instance.life.voted(instance)
             return
         second_opinion.check_models_agree(entry)
         second_opinion.check_bound(entry.name)

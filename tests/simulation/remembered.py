@@ -26,6 +26,8 @@ from grail.operators.evidence import SigningRequest
 from grail.operators.frames import Frame
 from grail.operators.grants import Grant, Hello
 from grail.operators.messages import Message, Open, Promise, Vote
+from grail.roster.heartbeat import Heartbeat
+from grail_enclave import society
 
 MOST = 8_192
 """Results kept of each function."""
@@ -54,20 +56,58 @@ def remembering(function: Callable[..., Any], most: int = MOST) -> Callable[...,
     return called
 
 
+def kept_by(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The method of a value that never changes, its result kept for that very object.
+
+    What is parsed here is one object for all (`_PARSED`), and to hash a message takes half as long
+    as what is asked of it.
+    """
+    kept: dict[Any, tuple[Any, Any]] = {}
+
+    def called(own: Any, *given: Any) -> Any:
+        name = (id(own), *given)
+        found = kept.get(name)
+        if found is None:
+            if len(kept) >= MOST:
+                kept.clear()
+            found = kept[name] = own, function(own, *given)
+        return found[1]
+
+    return called
+
+
+def read_once(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """The reader of CBOR values: what was read stands for every equal value."""
+    kept: dict[Any, Any] = {}
+
+    def called(value: Any) -> Any:
+        name = _frozen(value)
+        found = kept.get(name)
+        if found is None:
+            if len(kept) >= MOST:
+                kept.clear()
+            found = kept[name] = function(value)
+        return found
+
+    return called
+
+
 _PURE: list[tuple[Any, str]] = [
     (schnorr, "verify"),
     (native, "poseidon"),
     (native, "groth16_verify"),
     (native, "groth16_verify_batch"),
     (spell, "parse"),
-    (Message, "digest"),
-    (Message, "serialize"),
 ]
 _PARSED = (Bundle, Frame, Grant, Hello, Open, Promise, Psbt, SigningRequest, Tx, Vote)
 """Types of values that never change, read from bytes by `parse`."""
 
 _KEPT: list[tuple[Any, str, Any]] = [
     *((owner, name, remembering(getattr(owner, name))) for owner, name in _PURE),
+    *((Message, name, kept_by(getattr(Message, name))) for name in ("digest", "serialize")),
+    (Heartbeat, "digest", kept_by(Heartbeat.digest)),
+    (Heartbeat, "from_fields", staticmethod(read_once(Heartbeat.from_fields))),
+    (society, "policy", remembering(society.policy)),
     # The digest of a memory is compared with itself alone: any one-to-one text will do.
     (rounds, "encode", lambda value: repr(value).encode()),
     *((kind, "parse", staticmethod(remembering(kind.parse, 2_048))) for kind in _PARSED),

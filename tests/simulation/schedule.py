@@ -7,7 +7,7 @@ saved, read by people and played again.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from random import Random
 from typing import Any, Self
@@ -22,6 +22,13 @@ MOST_LOST = 7
 STORM = 12.0
 """Virtual seconds in which faults happen; after it only the sick operators stay sick."""
 
+LIFE = 0.125
+"""The part of all schedules in which the roster lives: hearts beat, states follow, peers lie."""
+SEALED = 0.04
+"""The part of those that run on real links and documents."""
+WINDOW = 29.0
+"""Seconds after which nobody believes any more that one who was cut off is alive."""
+
 RESTART, CLONE, PARTITION, BLOCK, CONFLICT, REORG = (
     "restart",
     "clone",
@@ -30,6 +37,7 @@ RESTART, CLONE, PARTITION, BLOCK, CONFLICT, REORG = (
     "conflict",
     "reorg",
 )
+SAY, ECLIPSE, HOLD, STRANGER = ("say", "eclipse", "hold", "stranger")
 DEAD, SLOW, CORRUPT, TWO_FACED, BOASTING, HIDING = (
     "dead",
     "slow",
@@ -38,9 +46,12 @@ DEAD, SLOW, CORRUPT, TWO_FACED, BOASTING, HIDING = (
     "boasting",
     "hiding",
 )
+EQUIVOCATING, RACING = ("equivocating", "racing")
 """What an operator may be all the time. A corrupt one's replies have a bit flipped; a two-faced one
 votes for everybody at once and takes part in no ballot; a boasting one names epochs and headers that
-are not; a hiding one's host never shows its enclave what a block spends."""
+are not; a hiding one's host never shows its enclave what a block spends. An equivocating one runs
+two enclaves, has them wish for two states of one number and shows each to half of the others; a
+racing one's clock goes five times too fast."""
 
 SCENES = (
     ("A1", "A2"),
@@ -80,7 +91,10 @@ class Event:
 
     restart, clone: `operator`, after `seconds` down. partition: `operators` are cut off for
     `seconds`. conflict: the owner of coin `which` of `entry` spends it elsewhere, in a block.
-    reorg: `depth` blocks are replaced by one more, `empty` or not.
+    reorg: `depth` blocks are replaced by one more, `empty` or not. say: all operators want another
+    state of the roster. eclipse: the enclave of `operator` meets none but `operators` for `seconds`.
+    hold: its host brings it what comes on links `seconds` later. stranger: one without a seat dials
+    it, in the way `which`.
     """
 
     at: float
@@ -96,7 +110,11 @@ class Event:
 
 @dataclass(frozen=True)
 class Schedule:
-    """All that a play needs. `seed` feeds the delays and losses of single messages."""
+    """All that a play needs. `seed` feeds the delays and losses of single messages.
+
+    `roster`: the enclaves attest to each other and keep their roster in step, over real links where
+    it is `sealed`. `clocks` are those that do not go right: seconds that they show for each one.
+    """
 
     seed: int
     asks: tuple[Ask, ...]
@@ -105,6 +123,14 @@ class Schedule:
     loss: float = 0.0
     duplicates: float = 0.0
     delay: float = 0.001
+    roster: bool = False
+    sealed: bool = False
+    clocks: dict[int, float] = field(default_factory=dict)
+
+    @property
+    def healed(self) -> float:
+        """When the last fault of the storm is over."""
+        return max((event.at + event.seconds for event in self.events), default=0.0)
 
     @property
     def letters(self) -> str:
@@ -114,7 +140,8 @@ class Schedule:
     def to_json(self) -> str:
         """A small text for people and for `from_json`: what is as by default is left out."""
         value: dict[str, Any] = asdict(self)
-        value["sick"] = {str(operator): kind for operator, kind in self.sick.items()}
+        for name in ("sick", "clocks"):
+            value[name] = {str(operator): each for operator, each in value[name].items()}
         value["asks"] = [_said(ask) for ask in self.asks]
         value["events"] = [_said(event) for event in self.events]
         return json.dumps(value, indent=1) + "\n"
@@ -128,7 +155,8 @@ class Schedule:
             Event(**{**each, "operators": tuple(each.get("operators", ()))})
             for each in value["events"]
         )
-        value["sick"] = {int(operator): kind for operator, kind in value["sick"].items()}
+        for name in ("sick", "clocks"):
+            value[name] = {int(each): kind for each, kind in value.get(name, {}).items()}
         return cls(**value)
 
     def save(self, folder: Path, why: str) -> Path:
@@ -151,7 +179,7 @@ def drawn(seed: int) -> Schedule:
     sick = _sick(chance)
     delay = chance.choice((0.001, 0.05, 0.4))
     events = [*_faults(chance, sick), *_chain(chance, asks)]
-    return Schedule(
+    made = Schedule(
         seed,
         asks,
         tuple(sorted(events, key=lambda event: event.at)),
@@ -160,6 +188,63 @@ def drawn(seed: int) -> Schedule:
         duplicates=chance.choice((0.0, 0.2)),
         delay=delay,
     )
+    chance = Random(f"{seed}/roster")
+    return alive(made, chance) if chance.random() < LIFE else made
+
+
+def alive(schedule: Schedule, chance: Random) -> Schedule:
+    """The schedule with a life of its roster, and with what may befall that."""
+    sick, events = _liars(chance, schedule), list(schedule.events)
+    lost = {event.operator for event in events}
+    well = [operator for operator in range(N) if operator not in sick]
+    says = range(chance.choice((1, 1, 2)))
+    events += [Event(round(chance.random() * STORM, 3), SAY) for _ in says]
+    asks = schedule.asks
+    if chance.random() < 0.6:
+        victim = chance.choice([operator for operator in well if operator not in lost])
+        chosen = tuple(sorted(chance.sample(range(N), chance.choice((0, 0, 0, 3)))))
+        at, lasts = chance.random() * 2, WINDOW + 2 + chance.random() * 12
+        events.append(
+            Event(round(at, 3), ECLIPSE, victim, operators=chosen, seconds=round(lasts, 3))
+        )
+        # Somebody asks while it is blind, and a seventh of those that he needs are not there.
+        late = replace(asks[0], start=round(at + WINDOW + chance.random(), 3), vanishes=None)
+        asks = (late, *asks[1:])
+    if chance.random() < 0.4:
+        at, lasts = chance.random() * STORM, 1 + chance.random() * 15
+        held = chance.choice(well)
+        events.append(Event(round(at, 3), HOLD, held, seconds=round(lasts, 3)))
+    if chance.random() < 0.4:
+        at, dialled = chance.random() * STORM, chance.choice(well)
+        events.append(Event(round(at, 3), STRANGER, dialled, which=chance.randrange(2)))
+    clocks = {
+        operator: chance.choice((0.2, 0.5, 0.9, 1.1, 1.25))
+        for operator in chance.sample(well, chance.choice((0, 1, 2, 4)))
+    }
+    return replace(
+        schedule,
+        asks=asks,
+        events=tuple(sorted(events, key=lambda event: event.at)),
+        sick=sick,
+        roster=True,
+        sealed=chance.random() < SEALED,
+        clocks=clocks,
+    )
+
+
+def _liars(chance: Random, schedule: Schedule) -> dict[int, str]:
+    """The sick, some of them in a way that the roster suffers from."""
+    sick = {
+        operator: chance.choice((EQUIVOCATING, EQUIVOCATING, RACING))
+        if chance.random() < 0.5
+        else kind
+        for operator, kind in schedule.sick.items()
+    }
+    lost = {event.operator for event in schedule.events if event.operator >= 0}
+    free = [operator for operator in range(N) if operator not in lost | set(sick)]
+    if len(sick) < MOST_SICK and len(sick) + len(lost) < MOST_LOST and chance.random() < 0.4:
+        sick[chance.choice(free)] = EQUIVOCATING
+    return sick
 
 
 def _asks(chance: Random) -> tuple[Ask, ...]:

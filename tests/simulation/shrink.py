@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from simulation.schedule import Schedule
+from simulation.schedule import ECLIPSE, HOLD, SAY, STRANGER, Schedule
 
 MOST = 300
 """Plays at most: a schedule that fails slowly is left as large as it is."""
+
+OF_ROSTER = (SAY, ECLIPSE, HOLD, STRANGER)
+"""Events that need a roster to befall."""
 
 Fails = Callable[[Schedule], str]
 """Plays a schedule; the invariant that breaks, or nothing."""
@@ -37,6 +40,9 @@ def shrunk(schedule: Schedule, fails: Fails, most: int = MOST) -> Schedule:
 
 def _without(schedule: Schedule) -> Iterator[Schedule]:
     """The schedule with one thing less, the largest things first."""
+    if schedule.roster:
+        plain = replace(schedule, roster=False, sealed=False, clocks={})
+        yield replace(plain, events=tuple(e for e in schedule.events if e.kind not in OF_ROSTER))
     if len(schedule.events) > 3:
         half = len(schedule.events) // 2
         yield replace(schedule, events=schedule.events[:half])
@@ -50,6 +56,11 @@ def _without(schedule: Schedule) -> Iterator[Schedule]:
     for operator in schedule.sick:
         sick = {n: kind for n, kind in schedule.sick.items() if n != operator}
         yield replace(schedule, sick=sick)
+    for operator in schedule.clocks:
+        kept_clocks = {n: rate for n, rate in schedule.clocks.items() if n != operator}
+        yield replace(schedule, clocks=kept_clocks)
+    if schedule.sealed:
+        yield replace(schedule, sealed=False)
     for name in ("loss", "duplicates"):
         if getattr(schedule, name):
             yield replace(schedule, **{name: 0.0})

@@ -28,6 +28,7 @@ from grail.operators.recovery import recover
 from grail.types import Txid
 from simulation import schedule as kinds
 from simulation.book import LETTERS, book
+from simulation.carrier import PERIOD, Carrier, Life, lived
 from simulation.client import DEAD, LIMITS, REFUSED, SIGNED, TAKEN, VANISHED, Client
 from simulation.ground import Ground
 from simulation.market import market
@@ -36,6 +37,7 @@ from simulation.network import Network
 from simulation.remembered import remembered
 from simulation.schedule import QUORUM, STORM, Event, N, Schedule
 from simulation.station import Instance, Station, job_of
+from simulation.town import configuration
 from simulation.unsafe import Unsafe
 
 BACK_OFF = 30.0
@@ -68,18 +70,31 @@ class Play:
     stations: list[Station] = field(init=False)
     clients: list[Client] = field(default_factory=list)
     recovering: set[int] = field(default_factory=set)
+    life: Life | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         seed, sick = self.schedule.seed, self.schedule.sick
         self.monitor = Monitor(self.ground)
+        if self.schedule.roster:
+            self.life = Life(self.schedule, self.monitor)
+            self.monitor.counts["rosters"] += 1
+            self.monitor.counts[kinds.EQUIVOCATING] += list(sick.values()).count(kinds.EQUIVOCATING)
         self.stations = [
-            Station(n, self.ground, self.monitor, Random(f"{seed}/station {n}"), sick.get(n, ""))
+            Station(
+                n,
+                self.ground,
+                self.monitor,
+                Random(f"{seed}/station {n}"),
+                sick.get(n, ""),
+                self.life,
+            )
             for n in range(N)
         ]
+        chosen = market().world.configuration if self.life is None else configuration()
         self.scope = Scope(
             market().world.network.id,
             market().world.deploy.outpoint(0),
-            market().world.configuration.digest,
+            chosen.digest,
             tuple(key.public for key in KEYS),
             QUORUM,
         )
@@ -88,13 +103,15 @@ class Play:
         """The whole schedule; virtual seconds come back."""
         async with anyio.create_task_group() as hosts:
             hosts.start_soon(self._hosts)
+            for carrier in self._carriers():
+                hosts.start_soon(carrier.run)
             await self._acts()
             hosts.cancel_scope.cancel()
         return asyncio.get_running_loop().time()
 
     async def _acts(self) -> None:
         first = [self._client(n, ask) for n, ask in enumerate(self.schedule.asks)]
-        await self._all([*(c.run for c in first), self._weather], "storm")
+        await self._all([*(c.run for c in first), self._weather, self._in_step], "storm")
         self._stop_clones()
         await self._all([partial(self._left, txid) for txid in self._unfinished()], "calm")
         fresh = [self._client(100 + n, kinds.Ask(name)) for n, name in enumerate(self._fresh())]
@@ -104,6 +121,26 @@ class Play:
         for client in self.clients:
             self._judge(client)
         self._mine(Event(0, kinds.BLOCK))
+
+    def _carriers(self) -> Iterator[Carrier]:
+        """Who carries the links, for each instance that has some."""
+        for station in self.stations if self.life is not None else ():
+            assert self.life is not None
+            yield Carrier(self.life, self.stations, station.operator, other=False)
+            if station.other is not None:
+                yield Carrier(self.life, self.stations, station.operator, other=True)
+
+    async def _in_step(self) -> None:
+        """All views are equal a while after the last fault, and hold all that was wished for."""
+        clock, healed = asyncio.get_running_loop().time, self.schedule.healed
+        if self.life is not None:
+            await anyio.sleep(max(0.0, healed - clock()))
+        while self.life is not None:
+            rounds = (clock() - healed) / PERIOD
+            if self.life.calm(self.stations, rounds):
+                self.monitor.counts[f"in step after {rounds:.0f} rounds"] += 1
+                break
+            await anyio.sleep(PERIOD)
 
     async def _hosts(self) -> None:
         """Each host looks from time to time whether its newest instance may vote, and helps it.
@@ -206,6 +243,10 @@ class Play:
             kinds.BLOCK: self._mine,
             kinds.CONFLICT: self._conflict,
             kinds.REORG: self._reorg,
+            kinds.SAY: self._say,
+            kinds.ECLIPSE: self._eclipse,
+            kinds.HOLD: self._hold,
+            kinds.STRANGER: self._stranger,
         }
         async with anyio.create_task_group() as group:
             for event in self.schedule.events:
@@ -260,6 +301,23 @@ class Play:
         for operator in event.operators:
             station = self.stations[operator]
             station.cut_until = max(station.cut_until, until)
+
+    def _say(self, _event: Event) -> None:
+        assert self.life is not None
+        self.life.wanted += 1
+
+    def _eclipse(self, event: Event) -> None:
+        station = self.stations[event.operator]
+        station.chosen = frozenset(event.operators)
+        station.eclipsed_until = asyncio.get_running_loop().time() + event.seconds
+
+    def _hold(self, event: Event) -> None:
+        until = asyncio.get_running_loop().time() + event.seconds
+        self.stations[event.operator].held_until = until
+
+    def _stranger(self, event: Event) -> None:
+        assert self.life is not None
+        self.life.stranger(self.stations[event.operator], event.which)
 
     def _mine(self, _event: Event) -> None:
         self.ground.mine()
@@ -371,5 +429,6 @@ def play(schedule: Schedule) -> Outcome:
     """Play a schedule. Raises `Unsafe` when an invariant breaks."""
     with remembered(), _plainly():
         stage = Play(schedule)
-        seconds = simulated(stage.run)
+        with lived(stage.life):
+            seconds = simulated(stage.run)
     return Outcome(seconds, tuple(stage.clients), stage.monitor.counts)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache
 from random import Random
+from typing import TYPE_CHECKING
 
 from enclave_world import KEYS, acting
 from made_chain import MadeChain
@@ -29,7 +30,11 @@ from grail_host.conflicts import Watched, read_watched
 from simulation.ground import Ground
 from simulation.market import market
 from simulation.monitor import Monitor
-from simulation.schedule import BOASTING, DEAD, HIDING, TWO_FACED
+from simulation.schedule import BOASTING, DEAD, EQUIVOCATING, HIDING, TWO_FACED
+
+if TYPE_CHECKING:
+    from simulation.carrier import Life
+    from simulation.elders import Sight
 
 SIGNING = (frames.VOTE, frames.OPEN, frames.PROMISE, frames.BALLOT, frames.SIGN)
 """Frames that carry a signing request."""
@@ -85,20 +90,29 @@ def _record() -> object:
 
 @dataclass
 class Instance:
-    """One process of an operator's enclave; `passed` are the rules that it ran, by request."""
+    """One process of an operator's enclave; `passed` are the rules that it ran, by request.
+
+    Where the schedule has a `life` of the roster, `sight` is what it can know of the others, and
+    `wished` are the numbers of the states that its operator named to it.
+    """
 
     operator: int
     number: int
     handed_over: bool = False
+    life: Life | None = None
     up: bool = True
     shown: set[tuple[BlockHash, Txid, Family]] = field(default_factory=set)
     passed: dict[bytes, set[str]] = field(default_factory=dict)
     tip: BlockHash | None = None
+    wished: set[int] = field(default_factory=set)
+    sight: Sight = field(init=False)
     enclave: Enclave = field(init=False)
     state: bytes = field(init=False, default=b"")
 
     def __post_init__(self) -> None:
         self.enclave = begun(self)
+        if self.life is not None:
+            self.life.begin(self)
         self.state = self.enclave.state_hash()
 
     @property
@@ -123,15 +137,16 @@ def begun(instance: Instance) -> Enclave:
 
     What all instances learn in the same way is copied from one that learned it by frames.
     """
-    made, enclave = (
-        _template(),
-        Enclave(
+    made, life = _template(), instance.life
+    if life is not None:
+        enclave = life.fitted(instance)
+    else:
+        enclave = Enclave(
             market().world.configuration,
             KEYS[instance.operator],
             trace=instance.trace,
             handed_over=instance.handed_over,
-        ),
-    )
+        )
     enclave._headers._nodes.update(made._headers._nodes)
     enclave._headers._best[:] = made._headers._best
     enclave._members._accepted = made._members._accepted
@@ -143,13 +158,23 @@ def begun(instance: Instance) -> Enclave:
 
 @dataclass
 class Station:
-    """One operator's host and its instances; the newest one comes last."""
+    """One operator's host and its instances; the newest one comes last.
+
+    An equivocating one runs an `other` instance beside it, which the rounds never hear of. Until
+    `eclipsed_until` its enclave meets none but the `chosen` peers; until `held_until` the host keeps
+    back what comes on links.
+    """
 
     operator: int
     ground: Ground
     monitor: Monitor
     chance: Random
     sick: str = ""
+    life: Life | None = None
+    other: Instance | None = None
+    chosen: frozenset[int] = frozenset()
+    eclipsed_until: float = 0.0
+    held_until: float = 0.0
     instances: list[Instance] = field(default_factory=list)
     watched: dict[Family, bytes] = field(default_factory=dict)
     cut_until: float = 0.0
@@ -158,11 +183,13 @@ class Station:
 
     def __post_init__(self) -> None:
         self.start()
+        if self.sick == EQUIVOCATING:
+            self.other = Instance(self.operator, 1, life=self.life)
 
     def start(self) -> Instance:
         """A new instance with the same key and an empty memory."""
         number = len(self.instances)
-        instance = Instance(self.operator, number, handed_over=number > 0)
+        instance = Instance(self.operator, number, handed_over=number > 0, life=self.life)
         self.instances.append(instance)
         return instance
 
@@ -170,6 +197,16 @@ class Station:
     def newest(self) -> Instance:
         """The instance that was started last."""
         return self.instances[-1]
+
+    def facing(self, peer: int) -> Instance | None:
+        """The instance that an operator's enclave is linked with; a liar shows each half another."""
+        shown = self.other if self.other is not None and peer // 2 % 2 else self.newest
+        return shown if shown.up else None
+
+    def meets(self, peer: Station, now: float) -> bool:
+        """Whether messages of links come through from a peer."""
+        eclipsed = self.eclipsed_until > now and peer.operator not in self.chosen
+        return not eclipsed and max(self.cut_until, peer.cut_until) <= now
 
     def answer(self, frame: Frame) -> bytes | None:
         """The reply of an instance that is up; None when there is none."""
@@ -264,7 +301,9 @@ class Station:
             return None
         txid = job_of(body).tx.txid
         if txid not in self.faces:
-            self.faces[txid] = Instance(self.operator, len(self.faces))
+            face = self.faces[txid] = Instance(self.operator, len(self.faces), life=self.life)
+            if self.life is not None:  # they all hear of the others what the first one hears
+                face.enclave._society, face.sight = self.newest.enclave._society, self.newest.sight
         return self.ask(self.faces[txid], frame)
 
     def _boasted(self, frame: Frame, raw: bytes) -> bytes:

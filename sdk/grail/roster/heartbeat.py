@@ -6,8 +6,9 @@
 
 A host may hold back all that comes to its enclave, and bring it days later: when something arrived
 says nothing of when it was said. So each heartbeat echoes the last one heard of every other member
-(`echoes`: the first 16 bytes of its digest, by rank; zeros for none), and an enclave that finds an
-own heartbeat echoed knows that the sender lived after that one was made (threat R8).
+(`echoes`: the first 16 bytes of its signature, by rank; zeros for none), and an enclave that finds
+an own heartbeat echoed knows that the sender lived after that one was made (threat R8). A signature
+is drawn with fresh randomness: no other instance of the key has said it before.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ PART = 40
 
 @pytest.mark.parametrize("part", range(0, SCHEDULES, PART))
 def test_S16_S17_K1_P1_schedules_hold_every_invariant(part):
-    """I1 to I6, I11 and I12; the same seeds each time, unless `SEED` says where to begin."""
+    """I1 to I7, I11 and I12; the same seeds each time, unless `SEED` says where to begin."""
     campaign(BEGIN + part, PART)
 
 
@@ -45,8 +45,16 @@ def test_S16_K1_the_schedules_reach_every_kind_of_fault():
     assert found.recoveries >= 20
     assert found.dead_spends >= 5
     assert found.signed >= 60
+    assert found.rosters >= 5
+    assert min(found.befell.values()) >= 3, found.befell
     wanted = {"refused ProofInvalid", "refused TurnstileBroken", "refused InputSpent", "ballot"}
     wanted |= {"refused NotRecovered", "signed after a dead one", "restore"}
+    wanted |= {
+        "refused ViewStale",
+        "votes with a fresh view",
+        "kept back",
+        "link refused NotMember",
+    }
     assert wanted <= {name for name, count in found.counts.items() if count}
     assert {"signed", "taken", "dead", "vanished", "refused"} <= found.outcomes.keys()
     assert str(found).startswith("60 schedules from seed 1: ")

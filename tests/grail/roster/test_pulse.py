@@ -9,7 +9,7 @@ from roster_world import BEST, GROUND, Network, keys, spare
 
 from grail.errors import Refused, SignatureInvalid
 from grail.roster.heartbeat import Heartbeat
-from grail.roster.pulse import FRESH_SECONDS, REMEMBERED
+from grail.roster.pulse import FRESH_SECONDS, REMEMBERED, Pulse
 
 
 def beating(count: int = 16, seed: int = 0) -> Network:
@@ -133,6 +133,26 @@ def test_R8_replayed_and_forged_heartbeats_count_for_nothing() -> None:
     net.now += 3_600
     assert pulse.take(lying.signed(other.pair, GROUND))
     assert pulse.age(other.pair.public) == 3_600
+
+
+def test_R8_an_echo_of_a_twin_is_no_sign_of_life() -> None:
+    """Two instances of one key that say the very same: what one hears back, the other may not."""
+    net = beating(4, 7)
+    one, other = net.members[0], net.members[1]
+    twin = Pulse(GROUND, one.pair.public, lambda: net.now)
+    twin.follow(one.pulse.number, one.pulse.state, one.pulse.members)
+    one.pulse = Pulse(GROUND, one.pair.public, lambda: net.now)
+    one.pulse.follow(twin.number, twin.state, twin.members)
+    one.beat()
+    other.pulse.take(one.pulse.newest(one.pair.public))
+    other.beat()
+    net.now += 3_600
+    twin.beat(one.pair, 1, BEST)
+    assert twin.newest(one.pair.public) == one.pulse.newest(one.pair.public)
+    twin.take(other.pulse.newest(other.pair.public))
+    assert twin.age(other.pair.public) is None
+    one.pulse.take(other.pulse.newest(other.pair.public))
+    assert one.pulse.age(other.pair.public) == 3_600
 
 
 def test_a_newer_instance_wins_and_memory_is_bounded() -> None:
