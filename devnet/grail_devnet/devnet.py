@@ -40,8 +40,9 @@ from grail_devnet.enclave_socket import SocketTransport
 from grail_devnet.equivocator import Equivocated, equivocate
 from grail_devnet.faucet import Faucet
 from grail_devnet.genesis import Deployed
+from grail_devnet.image.changed import copied
 from grail_devnet.image.launch import removed
-from grail_devnet.impostor import CHANGED, TurnedAway, attempt, copied
+from grail_devnet.impostor import CHANGED, TurnedAway, attempt
 from grail_devnet.launcher import policy
 from grail_devnet.processes import KILL_SECONDS, Process, ProcessBackend
 from grail_devnet.requests import SECONDS as ASKED_SECONDS

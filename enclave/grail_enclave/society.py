@@ -60,9 +60,7 @@ class Society:
         self._own = Own(key, module, configuration.network.id, configuration.digest)
         self._clock = clock
         self.dates = Dates(self._own, self._policy, clock)
-        terms = Terms(
-            self._policy, self._admit, clock, attesting.reattest_seconds, self.dates.take
-        )
+        terms = Terms(self._policy, self._admit, clock, attesting.reattest_seconds, self.dates.take)
         self._board = Switchboard(self._own, terms)
         self._seats = SeatPolicy(
             attesting.churn, attesting.per_owner, attesting.per_account, attesting.per_zone
