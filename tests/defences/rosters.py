@@ -170,8 +170,8 @@ DEFENCES: tuple[Defence, ...] = (
     Defence(
         "A16",
         SOCIETY,
-        "        terms = Terms(self._policy, self._admit, clock, attesting.reattest_seconds)\n",
-        "        terms = Terms(self._policy, self._admit, clock)\n",
+        "        terms = Terms(self._policy, self._admit, clock, attesting.reattest_seconds, self.dates.take)\n",
+        "        terms = Terms(self._policy, self._admit, clock, date=self.dates.take)\n",
         (f"{BUILDS}::test_A16_a_document_is_good_for_one_interval",),
     ),
     Defence(
