@@ -248,9 +248,9 @@ def equivocate(
 ) -> None:
     """Let an operator sign two states, for which the others expel it.
 
-    An enclave signs one of each number. So this takes a network that accepts a build with a fault as well, and an
-    operator who runs it: grail devnet up --rogue operator-04. `grail roster` shows what comes of
-    it.
+    An enclave signs one of each number. So this takes a network that accepts a build with a fault
+    as well, and an operator who runs it: grail devnet up --rogue operator-04. `grail roster` shows
+    what comes of it.
     """
     with _attach(name) as running:
         found = running.equivocate(operator)
