@@ -198,7 +198,8 @@ class Devnet:
     def policy(self) -> Policy:
         """Whom to believe here: this devnet's own root, and the image that it measured.
 
-        Raises `DecodeError` when its files are damaged.
+        The build with a fault that a `rogue` runs is not in it: its operators accept that, you do
+        not. Raises `DecodeError` when its files are damaged.
         """
         return policy(self.folder)
 
