@@ -27,7 +27,7 @@ from grail_enclave.enclave import Enclave
 from grail_enclave.society import Society
 from simulation.elders import Elders, Sight
 from simulation.quiet import links, papers_of
-from simulation.schedule import CORRUPT, DEAD, EQUIVOCATING, RACING, SLOW, Schedule
+from simulation.schedule import CORRUPT, DEAD, DRAGGING, EQUIVOCATING, RACING, SLOW, Schedule
 from simulation.town import FRESH, configuration, following, settled
 from simulation.unsafe import Unsafe
 
@@ -45,9 +45,9 @@ CARRY = 3.0
 """Seconds for one exchange or handshake."""
 HOP = 0.25
 """A message of a link is this part of a question's time under way, and is lost as seldom."""
-RACE = 5.0
-"""How fast a racing clock goes."""
-OFF = frozenset({DEAD, SLOW, CORRUPT, EQUIVOCATING, RACING})
+PACE = {RACING: 5.0, DRAGGING: 0.2}
+"""Seconds that a clock shows for each true one, where it is not one."""
+OFF = frozenset({DEAD, SLOW, CORRUPT, EQUIVOCATING, RACING, DRAGGING})
 """Sick operators that the others need not be in step with."""
 
 KEYS_OF = tuple(key.public for key in KEYS)
@@ -86,8 +86,7 @@ class Life:
 
     def rate(self, operator: int) -> float:
         """Seconds that an operator's clock shows for each true one."""
-        racing = self.schedule.sick.get(operator) == RACING
-        return RACE if racing else self.schedule.clocks.get(operator, 1.0)
+        return PACE.get(self.schedule.sick.get(operator, ""), 1.0)
 
     def fitted(self, instance: Instance) -> Enclave:
         """An enclave with papers and a clock of its own, which was never right to begin with."""

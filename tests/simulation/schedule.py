@@ -46,12 +46,12 @@ DEAD, SLOW, CORRUPT, TWO_FACED, BOASTING, HIDING = (
     "boasting",
     "hiding",
 )
-EQUIVOCATING, RACING = ("equivocating", "racing")
+EQUIVOCATING, RACING, DRAGGING = ("equivocating", "racing", "dragging")
 """What an operator may be all the time. A corrupt one's replies have a bit flipped; a two-faced one
 votes for everybody at once and takes part in no ballot; a boasting one names epochs and headers that
 are not; a hiding one's host never shows its enclave what a block spends. An equivocating one runs
 two enclaves, has them wish for two states of one number and shows each to half of the others; a
-racing one's clock goes five times too fast."""
+racing one's clock goes five times too fast, a dragging one's five times too slow."""
 
 SCENES = (
     ("A1", "A2"),
@@ -113,7 +113,7 @@ class Schedule:
     """All that a play needs. `seed` feeds the delays and losses of single messages.
 
     `roster`: the enclaves attest to each other and keep their roster in step, over real links where
-    it is `sealed`. `clocks` are those that do not go right: seconds that they show for each one.
+    it is `sealed`.
     """
 
     seed: int
@@ -125,7 +125,6 @@ class Schedule:
     delay: float = 0.001
     roster: bool = False
     sealed: bool = False
-    clocks: dict[int, float] = field(default_factory=dict)
 
     @property
     def healed(self) -> float:
@@ -140,8 +139,7 @@ class Schedule:
     def to_json(self) -> str:
         """A small text for people and for `from_json`: what is as by default is left out."""
         value: dict[str, Any] = asdict(self)
-        for name in ("sick", "clocks"):
-            value[name] = {str(operator): each for operator, each in value[name].items()}
+        value["sick"] = {str(operator): kind for operator, kind in self.sick.items()}
         value["asks"] = [_said(ask) for ask in self.asks]
         value["events"] = [_said(event) for event in self.events]
         return json.dumps(value, indent=1) + "\n"
@@ -155,8 +153,7 @@ class Schedule:
             Event(**{**each, "operators": tuple(each.get("operators", ()))})
             for each in value["events"]
         )
-        for name in ("sick", "clocks"):
-            value[name] = {int(each): kind for each, kind in value.get(name, {}).items()}
+        value["sick"] = {int(operator): kind for operator, kind in value["sick"].items()}
         return cls(**value)
 
     def save(self, folder: Path, why: str) -> Path:
@@ -217,10 +214,6 @@ def alive(schedule: Schedule, chance: Random) -> Schedule:
     if chance.random() < 0.4:
         at, dialled = chance.random() * STORM, chance.choice(well)
         events.append(Event(round(at, 3), STRANGER, dialled, which=chance.randrange(2)))
-    clocks = {
-        operator: chance.choice((0.2, 0.5, 0.9, 1.1, 1.25))
-        for operator in chance.sample(well, chance.choice((0, 1, 2, 4)))
-    }
     return replace(
         schedule,
         asks=asks,
@@ -228,16 +221,14 @@ def alive(schedule: Schedule, chance: Random) -> Schedule:
         sick=sick,
         roster=True,
         sealed=chance.random() < SEALED,
-        clocks=clocks,
     )
 
 
 def _liars(chance: Random, schedule: Schedule) -> dict[int, str]:
     """The sick, some of them in a way that the roster suffers from."""
+    wrong = (EQUIVOCATING, EQUIVOCATING, RACING, DRAGGING)
     sick = {
-        operator: chance.choice((EQUIVOCATING, EQUIVOCATING, RACING))
-        if chance.random() < 0.5
-        else kind
+        operator: chance.choice(wrong) if chance.random() < 0.5 else kind
         for operator, kind in schedule.sick.items()
     }
     lost = {event.operator for event in schedule.events if event.operator >= 0}

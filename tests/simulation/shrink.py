@@ -41,7 +41,7 @@ def shrunk(schedule: Schedule, fails: Fails, most: int = MOST) -> Schedule:
 def _without(schedule: Schedule) -> Iterator[Schedule]:
     """The schedule with one thing less, the largest things first."""
     if schedule.roster:
-        plain = replace(schedule, roster=False, sealed=False, clocks={})
+        plain = replace(schedule, roster=False, sealed=False)
         yield replace(plain, events=tuple(e for e in schedule.events if e.kind not in OF_ROSTER))
     if len(schedule.events) > 3:
         half = len(schedule.events) // 2
@@ -56,9 +56,6 @@ def _without(schedule: Schedule) -> Iterator[Schedule]:
     for operator in schedule.sick:
         sick = {n: kind for n, kind in schedule.sick.items() if n != operator}
         yield replace(schedule, sick=sick)
-    for operator in schedule.clocks:
-        kept_clocks = {n: rate for n, rate in schedule.clocks.items() if n != operator}
-        yield replace(schedule, clocks=kept_clocks)
     if schedule.sealed:
         yield replace(schedule, sealed=False)
     for name in ("loss", "duplicates"):
