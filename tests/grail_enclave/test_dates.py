@@ -315,7 +315,7 @@ def test_A11_R16_a_host_clock_off_by_thirty_days_changes_no_verdict(tmp_path: Pa
         env={**os.environ, "LD_PRELOAD": str(shim), "PYTHONPATH": os.pathsep.join(sys.path)},
         stdout=subprocess.PIPE,
         check=True,
-        timeout=240,
+        timeout=600,
     )
     runs = json.loads(said.stdout)
     assert [run["off"] for run in runs] == [
