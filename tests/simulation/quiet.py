@@ -9,10 +9,12 @@ named instead of sent.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from functools import cache
 from random import Random
 from types import SimpleNamespace
@@ -31,14 +33,26 @@ from grail.links.identity import Own, Peer
 from grail.native import Ends
 from grail.operators.configuration import Configuration
 from grail.types import XOnlyKey
-from grail_devnet.nsm.module import EmulatedModule
+from grail_devnet.nsm.module import EmulatedModule, now
+from grail_enclave import dates
 from grail_enclave.nsm import Module
 
 TAG = 16
+BEGUN = now()
+"""The date at which every schedule begins."""
 CHANGED = {**PCRS, 2: bytes([5]) * 48}
 """What is measured of code that nobody accepts."""
 
 _chance = Random(0)
+_quiet = True
+
+
+def seconds() -> float:
+    """The schedule's seconds; 0 while it is being set."""
+    try:
+        return asyncio.get_running_loop().time()
+    except RuntimeError:
+        return 0.0
 
 
 class Session:
@@ -98,7 +112,9 @@ class Papers:
     def document(
         self, nonce: bytes | None, public_key: bytes | None, user_data: bytes | None
     ) -> bytes:
-        """A document of the module."""
+        """A document of the module, or what stands for it."""
+        if _quiet and nonce is not None:
+            return self.name
         return self.module.document(nonce, public_key, user_data)
 
 
@@ -112,7 +128,7 @@ def papers(configuration: str, *, changed: bool = False) -> Papers:
         **(CHANGED if changed else PCRS),
         pcr.CONFIGURATION: pcr.measured(configuration.encode()),
     }
-    made = EmulatedModule.draw(AUTHORITY, pcrs)
+    made = EmulatedModule.draw(AUTHORITY, pcrs, clock=lambda: BEGUN + timedelta(seconds=seconds()))
     made.locked.add(pcr.CONFIGURATION)
     module = Module(made.answer)
     found = attested(module.document(None, None, None), Root.from_pem(AUTHORITY.root_pem))
@@ -126,13 +142,25 @@ def papers_of(configuration: Configuration, *, changed: bool = False) -> Papers:
     return papers(configuration.to_json(), changed=changed)
 
 
+def _today(name: bytes) -> Attested:
+    """The document of that name, dated by the schedule."""
+    found = _issued[name].attested
+    return replace(found, timestamp=found.timestamp + round(1_000 * seconds()))
+
+
+def _answered(raw: bytes, _nonce: bytes, policy: Policy) -> Attested:
+    found = _today(raw)
+    policy.check(found.pcrs)
+    return found
+
+
 def _identity(own: Own, _ends: Ends, *, initiator: bool) -> bytes:  # noqa: ARG001
     assert isinstance(own.module, Papers)
     return bytes(own.keys.public) + own.module.name
 
 
 def _identified(raw: bytes, own: Own, _ends: Ends, policy: Policy, *, initiator: bool) -> Peer:  # noqa: ARG001
-    key, found = XOnlyKey(raw[:32]), _issued[raw[32:]].attested
+    key, found = XOnlyKey(raw[:32]), _today(raw[32:])
     if key == own.keys.public:
         raise LinkInvalid("SelfLink", "the other end has this enclave's own key")
     policy.check(found.pcrs)
@@ -142,8 +170,8 @@ def _identified(raw: bytes, own: Own, _ends: Ends, policy: Policy, *, initiator:
 @contextmanager
 def links(seed: str, *, sealed: bool = False) -> Iterator[None]:
     """Within it links are numbered by the seed; and quiet, unless they are to be `sealed`."""
-    global _chance
-    _chance = Random(seed)
+    global _chance, _quiet
+    _chance, _quiet = Random(seed), not sealed
     with ExitStack() as stack:
         numbers = SimpleNamespace(randbits=_chance.getrandbits)
         stack.enter_context(patch.object(switchboard, "secrets", numbers))
@@ -151,4 +179,5 @@ def links(seed: str, *, sealed: bool = False) -> Iterator[None]:
             stack.enter_context(patch.object(link, "NoiseSession", Session))
             stack.enter_context(patch.object(link, "identified", _identified))
             stack.enter_context(patch.object(Own, "identity", _identity))
+            stack.enter_context(patch.object(dates, "answered", _answered))
         yield
