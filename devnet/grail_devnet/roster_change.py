@@ -232,11 +232,12 @@ class RosterChange:
 
         Raises `Unavailable` where no quorum of the operators does so.
         """
-        last = await self._agreed()
+        last, guilty = await self._known()
         images = tuple(sorted({*last.images, image}))
         if images == last.images:
             return last
-        members = [o for o in self.file.operators if self._alive(o) and o.key in last.keys]
+        keys = set(last.keys) - guilty
+        members = [o for o in self.file.operators if self._alive(o) and o.key in keys]
         sockets = SocketTransport([operator.socket for operator in members])
         await genesis.ask_all(sockets, len(members), images_frame(images))
         self.progress("a quorum for the build")
