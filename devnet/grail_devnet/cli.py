@@ -304,6 +304,42 @@ def retire(
     emit({"retired": operators}, as_json=as_json, text=f"retired {', '.join(operators)}")
 
 
+@devnet.command(epilog=example("devnet accept-build", ASKING))
+def accept_build(*, name: Name = None, as_json: Json = False) -> None:
+    """Have the quorum accept another build of the enclave beside those of now.
+
+    It has one line more in its code, so another measurement. Operators that join from then on run
+    it: grail devnet change-roster --remove operator-02 --add 1 moves an operator to it.
+    """
+    with _attach(name) as running:
+        state = running.accept_build()
+    builds = [image[0].hex() for image in state.images]
+    emit(
+        {"number": state.number, "builds": builds},
+        as_json=as_json,
+        text=f"state {state.number} of the roster accepts {len(builds)} builds (PCR0): "
+        + ", ".join(build[:12] for build in builds),
+    )
+
+
+@devnet.command(epilog=example("devnet leave operator-02", ASKING))
+def leave(
+    operator: Annotated[str, typer.Argument(metavar="OPERATOR", help="Who asks.")],
+    *,
+    stay: Annotated[bool, typer.Option("--stay", help="It asks no more.")] = False,
+    name: Name = None,
+    as_json: Json = False,
+) -> None:
+    """Let an operator tell all others that it asks for a roster without it.
+
+    `grail roster` shows it. It votes and signs as before, until `change-roster` replaces it.
+    """
+    with _attach(name) as running:
+        running.ask_to_leave(operator, leaving=not stay)
+    text = f"{operator} asks to {'stay' if stay else 'leave'}"
+    emit({"operator": operator, "leaving": not stay}, as_json=as_json, text=text)
+
+
 @devnet.command(epilog=example("devnet down", READING))
 def down(*, name: Name = None, as_json: Json = False) -> None:
     """End a network, and whatever one that died has left."""

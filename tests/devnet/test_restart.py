@@ -127,6 +127,10 @@ def replaced_from_the_shell(daemon: StateFolder) -> None:
         done = grail("devnet", *wrong)
         assert done.returncode == 2, done.stderr
         assert message in done.stderr
+    done = grail("devnet", "leave", "operator-02")
+    assert (done.returncode, done.stdout) == (0, "operator-02 asks to leave\n"), done.stderr
+    done = grail("devnet", "accept-build", "--json")
+    assert (done.returncode, len(json.loads(done.stdout)["builds"])) == (0, 2), done.stderr
     replaced = ("--remove", "operator-02", "--add", "1", "--json")
     done = grail("devnet", "change-roster", *replaced)
     assert done.returncode == 0, done.stderr
