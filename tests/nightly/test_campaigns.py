@@ -11,6 +11,7 @@ from simulation import FIRST, campaign
 pytestmark = pytest.mark.nightly
 
 SCHEDULES = 10_000
+LIVING = 2_000
 PART = 250
 
 
@@ -18,3 +19,9 @@ PART = 250
 def test_S16_K1_many_schedules_hold_every_invariant(part: int) -> None:
     """Real enclaves under faults and forks: tests/simulation says how."""
     campaign(FIRST + part, PART, print)
+
+
+@pytest.mark.parametrize("part", range(0, LIVING, PART))
+def test_R8_R12_many_schedules_with_living_rosters_hold_every_invariant(part: int) -> None:
+    """The same, and in each of them the enclaves keep their roster in step."""
+    campaign(FIRST + SCHEDULES + part, PART, print, life=1.0)

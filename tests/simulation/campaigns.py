@@ -16,6 +16,7 @@ from simulation.schedule import (
     ECLIPSE,
     EQUIVOCATING,
     HOLD,
+    LIFE,
     PARTITION,
     REORG,
     RESTART,
@@ -162,12 +163,16 @@ def campaign(
     count: int = 2_000,
     progress: Callable[[str], None] = lambda _: None,
     folder: Path = SAVED,
+    life: float = LIFE,
 ) -> Campaign:
-    """Play the schedules of `count` seeds. Raises `AssertionError` with seed and saved file."""
+    """Play the schedules of `count` seeds; `life` is the chance that a roster lives in one.
+
+    Raises `AssertionError` with seed and saved file.
+    """
     begun = time.monotonic()
     found = Campaign(FIRST if first_seed is None else first_seed)
     for seed in range(found.first_seed, found.first_seed + count):
-        found.add(judged(drawn(seed), folder))
+        found.add(judged(drawn(seed, life), folder))
         found.seconds = time.monotonic() - begun
         if found.schedules % TOLD == 0:
             progress(str(found))

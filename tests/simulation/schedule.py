@@ -169,8 +169,8 @@ def _said(of: Ask | Event) -> dict[str, Any]:
     return {f.name: getattr(of, f.name) for f in fields(of) if getattr(of, f.name) != f.default}
 
 
-def drawn(seed: int) -> Schedule:
-    """The schedule of a seed."""
+def drawn(seed: int, life: float = LIFE) -> Schedule:
+    """The schedule of a seed; with a chance of `life` its roster lives."""
     chance = Random(seed)
     asks = _asks(chance)
     sick = _sick(chance)
@@ -186,7 +186,7 @@ def drawn(seed: int) -> Schedule:
         delay=delay,
     )
     chance = Random(f"{seed}/roster")
-    return alive(made, chance) if chance.random() < LIFE else made
+    return alive(made, chance) if chance.random() < life else made
 
 
 def alive(schedule: Schedule, chance: Random) -> Schedule:
