@@ -3,7 +3,8 @@
 In a round each operator talks to one other, drawn by chance. All say a new state at once, each to
 itself alone; then everybody has to hear everybody. Keys, signatures and messages are real ones; a
 signature that one view checked is remembered for the others, or a thousand of them would check a
-million.
+million. A roster has 999 seats at most: whoever comes beyond them is a newcomer that knows nothing
+but the first roster.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ from pathlib import Path
 if __name__ == "__main__":  # the packages first: beside a script, `grail` would be `tests/grail`
     sys.path[:0] = [str(Path(__file__).resolve().parents[1] / "sdk"), str(Path(__file__).parent)]
 
-from roster_world import OTHER_IMAGE, Network, following
+from roster_world import OTHER_IMAGE, Network, following, spare
 
+from grail.bitcoin.addresses import MAX_MEMBERS
 from grail.crypto import schnorr
 from grail.roster import statement
 from grail.types import XOnlyKey
@@ -65,11 +67,14 @@ def converge(operators: int, seed: int = 1, told: Callable[[str], None] = print)
     """One new state, from everybody's own word to equal views."""
     begun = time.monotonic()
     with remembered():
-        net = Network.of(operators, seed)
+        seats = min(operators, MAX_MEMBERS)
+        net = Network.of(seats, seed)
         state = net.agreed_first()
         after = following(state, images=(OTHER_IMAGE,))
         for member in net.members:
             member.says(after)
+        for number in range(operators - seats):
+            net.join(spare(number))
         net.sent = 0
         rounds = 0
         while not net.equal():
