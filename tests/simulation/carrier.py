@@ -194,7 +194,19 @@ class Life:
         if not self.elders.equal({who: view.digest() for who, view in views.items()}, rounds):
             return False
         view = next(iter(views.values()))
-        return self.elders.complete(view.open - 1, self.wanted, view.guilty, rounds)
+        unheard = {
+            KEYS_OF[liar.operator]
+            for liar in stations
+            if liar.sick == EQUIVOCATING and not _both_heard(liar, well)
+        }
+        return self.elders.complete(view.open - 1, self.wanted, view.guilty | unheard, rounds)
+
+
+def _both_heard(liar: Station, well: Sequence[Station]) -> bool:
+    """Whether each of a liar's instances links with somebody who is well, in either direction."""
+    reached = {(liar.operator + reach * way) % N for reach in REACH for way in (1, -1)}
+    met = [liar.facing(each.operator) for each in well if each.operator in reached]
+    return all(any(one is each for each in met) for one in (liar.newest, liar.other))
 
 
 def society_of(instance: Instance) -> Society:
