@@ -16,7 +16,7 @@ from grail.operators.attesting import Image
 from grail.roster.deciding import patience
 from grail.roster.state import RosterState
 
-BUSY_SECONDS: Final = 20.0
+BUSY_SECONDS: Final = 5.0
 """Since something new was heard of the next number: then there is no more haste."""
 
 

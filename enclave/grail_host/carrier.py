@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -30,6 +31,8 @@ AGAIN = 0.5
 """Seconds after a look that failed: an enclave starts after its host."""
 TALKS = 3
 """Exchanges that a tick begins."""
+SHARE = 2.0
+"""A pause is so many times what the tick took, up to `PAUSE`: a busy machine is asked for less."""
 CARRY_SECONDS = 10.0
 """For one message there and its answer back."""
 
@@ -70,6 +73,7 @@ class Carrier:
 
     async def look(self) -> float:
         """Dial who is not linked, then one tick: seconds until the next. Raises `GrailError`."""
+        begun = time.monotonic()
         transport = await self._connected()
         await asyncio.gather(*(self._dial(transport, place) for place in self._undialled()))
         made = Tick.from_fields((await self._link.ask(Frame(frames.TICK, TALKS))).unwrap())
@@ -82,7 +86,7 @@ class Carrier:
         }
         talks = [(places[out.number], out) for out in made.out if out.number in places]
         await asyncio.gather(*(self._bring(transport, place, out) for place, out in talks))
-        return self._pause(made)
+        return max(self._pause(made), min(PAUSE, SHARE * (time.monotonic() - begun)))
 
     async def _connected(self) -> Transport:
         """A transport to the hosts of now: operators come and go."""
