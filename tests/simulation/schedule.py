@@ -22,7 +22,7 @@ MOST_LOST = 7
 STORM = 12.0
 """Virtual seconds in which faults happen; after it only the sick operators stay sick."""
 
-LIFE = 0.125
+LIFE = 0.0625
 """The part of all schedules in which the roster lives: hearts beat, states follow, peers lie."""
 SEALED = 0.04
 """The part of those that run on real links and documents."""
