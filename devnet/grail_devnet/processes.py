@@ -268,7 +268,10 @@ class ProcessBackend:
         started = start_time(child.pid)
         self._commands.setdefault(name, command)
         if name in self._children:
-            self._children[name].poll()  # the one before it is asked how it ended, and let go
+            # The one before it is asked how it ended, and let go. It was killed, but on a busy
+            # machine the kernel may not have buried it yet.
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._children[name].wait(KILL_SECONDS)
         self._children[name] = child
         self._processes[name] = Process(name, child.pid, started or 0, str(log))
 

@@ -328,12 +328,12 @@ def test_D18_hosts_without_disk_sign_and_finish_from_memory_and_say_so_once(life
 
     with own_disk(folder, "16m"):
         for path in written():  # what is in blocks: dropped later, it would make room
-            path.unlink()
+            path.unlink(missing_ok=True)
         filler = fill(folder)
         kept = said(life, IN_MEMORY)
         left = call(session.sign, request_of(life, 1_631)).tx  # and its user goes away
         until(lambda: said(life, IN_MEMORY) >= kept + 12, "the hosts say nothing")
-        assert not written()
+        until(lambda: not written(), "something is written")  # one may be trying just now
         until(lambda: left.txid in mempool(life), "no host finished it from memory")
         assert life.swap(amount=1_632).signers == 12
         assert said(life, IN_MEMORY) - kept <= 16  # once each
