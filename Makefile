@@ -34,7 +34,7 @@ test-unit: setup  ## tests without network or processes, and the crate's own
 	$(CARGO_ENV) cargo test $(CRATE) --release --quiet
 
 test-net: setup  ## tests with a real node and real operators
-	$(PYTEST) -q -m "devnet and not ext"
+	$(PYTEST) -q -m "devnet and not ext and not nightly"
 
 test-docs: setup  ## README, examples, notebooks and docs, all run
 	$(PYTEST) -q -n 2 --dist loadfile -m docs

@@ -23,7 +23,7 @@ def run(name: str, folder: Path, *arguments: str) -> subprocess.CompletedProcess
         text=True,
         check=False,
         cwd=folder,
-        timeout=180,
+        timeout=600,
     )
 
 

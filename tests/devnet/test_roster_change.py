@@ -26,6 +26,7 @@ def test_R14_S31_G8_one_operator_is_replaced_and_nothing_is_left_behind(network:
     assert "difference 0 sat" in line
 
 
+@pytest.mark.nightly
 def test_R14_several_changes_in_a_row(network: Devnet) -> None:
     """Operators come and go; a roster larger than the first; old ones are ended in between."""
     story = Story.begun(network, outputs=3, pools=1, deposits=2)
