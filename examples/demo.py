@@ -45,7 +45,7 @@ LEAVES = "operator-02"
 REFUSALS = 7
 """What must be refused: two mints, three thefts, a quorum that is not there, an impostor."""
 
-SECONDS = 75.0
+SECONDS = 180.0
 """What the whole may take on a warm machine."""
 
 HEARD_SECONDS = 60.0
