@@ -44,6 +44,7 @@ from grail.operators.roster import NextRoster, next_roster_fields
 from grail.operators.transport import NOBODY, Host, HttpTransport
 from grail.roster.shown import RosterShown
 from grail.roster.state import RosterState, Seat
+from grail.roster.succession import following
 from grail.types import XOnlyKey
 from grail.wallet.account import Account
 from grail_devnet import genesis, regtest
@@ -236,8 +237,7 @@ class RosterChange:
         images = tuple(sorted({*last.images, image}))
         if images == last.images:
             return last
-        keys = set(last.keys) - guilty
-        members = [o for o in self.file.operators if self._alive(o) and o.key in keys]
+        members = self._up(set(last.keys) - guilty)
         sockets = SocketTransport([operator.socket for operator in members])
         await genesis.ask_all(sockets, len(members), images_frame(images))
         self.progress("a quorum for the build")
@@ -255,12 +255,7 @@ class RosterChange:
         Whoever left with an earlier roster and still serves its addresses is a stranger to links.
         """
         state, guilty = await self._known()
-        members = set(state.keys) - guilty
-        alive = [
-            operator
-            for operator in self.file.operators
-            if self._alive(operator) and (operator.key in members or operator in newcomers)
-        ]
+        alive = self._up({*state.keys, *(each.key for each in newcomers)} - guilty)
         sockets = SocketTransport([operator.socket for operator in alive])
         keys = [bytes(operator.key) for operator in newcomers]
         await genesis.ask_all(sockets, len(alive), Frame(ROSTER_EXPECT, keys))
@@ -298,23 +293,21 @@ class RosterChange:
             seats[operator.key] = Seat(
                 operator.key, operator.name, f"account-{operator.name}", zone
             )
-        state = replace(
+        state = following(
             last,
-            number=last.number + 1,
-            previous=last.digest(self.configuration.network.id),
+            self.configuration.network.id,
             epoch=roster.epoch,
             seats=tuple(seats[key] for key in roster.keys),
             quorum=roster.quorum,
             internal_key=roster.internal_key,
         )
-        alive = [o for o in self.file.operators if self._alive(o) and o.key not in guilty]
-        old = [operator for operator in alive if operator.key in before.keys]
+        old = self._up(set(before.keys) - guilty)
         await genesis.ask_all(
             SocketTransport([operator.socket for operator in old]),
             len(old),
             Frame(ROSTER_SAY, state.serialize()),
         )
-        members = [operator for operator in alive if operator.key in roster.keys]
+        members = self._up(set(roster.keys) - guilty)
         await genesis.until_shown(
             SocketTransport([operator.socket for operator in members]),
             len(members),
@@ -357,8 +350,7 @@ class RosterChange:
             signed[member.key] = answer
         following = NextRoster.gathered(roster, signed)
         _, guilty = await self._known()
-        ruling = set(before.keys) - guilty
-        old = [o for o in self.file.operators if o.key in ruling and self._alive(o)]
+        old = self._up(set(before.keys) - guilty)
         await genesis.ask_all(
             SocketTransport([o.socket for o in old]),
             len(old),
@@ -379,6 +371,10 @@ class RosterChange:
         reserved = self.configuration.network.grail_outpoint
         faucet = Faucet.open(self.node, self.folder.path, reserved)
         await faucet.pay([(payer.address, COIN)] * coins)
+
+    def _up(self, keys: Collection[XOnlyKey]) -> list[Operator]:
+        """The operators with these keys whose enclaves run."""
+        return [o for o in self.file.operators if o.key in keys and self._alive(o)]
 
     def _alive(self, operator: Operator) -> bool:
         name = f"{operator.name}/enclave"

@@ -58,7 +58,6 @@ class Society:
         self._key = key
         self._ground = Ground(configuration.network.id, configuration.digest)
         self._own = Own(key, module, configuration.network.id, configuration.digest)
-        self._clock = clock
         self.dates = Dates(self._own, self._policy, clock)
         terms = Terms(self._policy, self._admit, clock, attesting.reattest_seconds, self.dates.take)
         self._board = Switchboard(self._own, terms)

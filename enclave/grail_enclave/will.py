@@ -8,13 +8,14 @@ next state is made anew from the one that was agreed on.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
 
 from grail.errors import InvalidInput
 from grail.operators.attesting import Image
 from grail.roster.deciding import patience
 from grail.roster.state import RosterState
+from grail.roster.succession import following
 
 BUSY_SECONDS: Final = 5.0
 """Since something new was heard of the next number: then there is no more haste."""
@@ -36,17 +37,18 @@ class Will:
 
     def next(self, agreed: RosterState, network: bytes) -> RosterState | None:
         """The next state that it wants: what the chain settled first, since spends wait for it."""
+        state = self.following
         try:
-            after = replace(agreed, number=agreed.number + 1, previous=agreed.digest(network))
-            if self.following is not None:
-                return replace(
-                    after,
-                    epoch=self.following.epoch,
-                    seats=self.following.seats,
-                    quorum=self.following.quorum,
-                    internal_key=self.following.internal_key,
+            if state is not None:
+                return following(
+                    agreed,
+                    network,
+                    epoch=state.epoch,
+                    seats=state.seats,
+                    quorum=state.quorum,
+                    internal_key=state.internal_key,
                 )
-            return None if self.images is None else replace(after, images=self.images)
+            return None if self.images is None else following(agreed, network, images=self.images)
         except InvalidInput:
             return None  # it does not fit what was decided meanwhile
 

@@ -11,6 +11,7 @@ from chain_life import Life, opened
 from grail.bitcoin.node import Node, NodeSync
 from grail.portal import Portal
 from grail_devnet import bitcoind, regtest
+from grail_devnet.devnet import Devnet
 from grail_devnet.faucet import Faucet
 from grail_devnet.processes import ProcessBackend
 
@@ -77,3 +78,11 @@ def life() -> Iterator[Life]:
     """A network whose blocks are undone and whose node is killed; its tests leave it usable."""
     with opened() as found:
         yield found
+
+
+@pytest.fixture
+def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Devnet]:
+    """Five operators, of whom four sign, for a test alone."""
+    folder = tmp_path_factory.mktemp("n")
+    with Devnet(operators=5, quorum=4, folder=folder / "net", progress=str) as devnet:
+        yield devnet

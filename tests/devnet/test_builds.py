@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from grail.attestation.verifier import Verifier
@@ -13,13 +11,6 @@ from grail_devnet.devnet import Devnet
 from grail_enclave.nsm import Module
 
 pytestmark = pytest.mark.devnet
-
-
-@pytest.fixture
-def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Devnet]:
-    folder = tmp_path_factory.mktemp("b")
-    with Devnet(operators=5, quorum=4, folder=folder / "net", progress=str) as devnet:
-        yield devnet
 
 
 def pcr0(network: Devnet, number: int) -> bytes:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from roster_story import Story, whole
 
@@ -11,13 +9,6 @@ from grail.errors import InvalidInput
 from grail_devnet.devnet import Devnet
 
 pytestmark = pytest.mark.devnet
-
-
-@pytest.fixture
-def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Devnet]:
-    folder = tmp_path_factory.mktemp("r")
-    with Devnet(operators=5, quorum=4, folder=folder / "net", progress=str) as devnet:
-        yield devnet
 
 
 def test_R14_S31_G8_one_operator_is_replaced_and_nothing_is_left_behind(network: Devnet) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from grail.crypto.schnorr import NUMS
 from grail.errors import InvalidInput, Refused
@@ -69,6 +70,15 @@ def check_follows(
     policy.check_shares(after)
 
 
+def following(before: RosterState, network: bytes, **changes: Any) -> RosterState:
+    """The state that follows `before` with these fields changed, and nothing else.
+
+    Raises `InvalidInput` for what can be no state.
+    """
+    changes |= {"number": before.number + 1, "previous": before.digest(network)}
+    return replace(before, **changes)
+
+
 def changed(
     before: RosterState, network: bytes, images: Sequence[tuple[bytes, ...]]
 ) -> RosterState:
@@ -77,12 +87,7 @@ def changed(
     Raises `Refused` RosterInvalid for images that are none, too many, or not rising.
     """
     try:
-        return replace(
-            before,
-            number=before.number + 1,
-            previous=before.digest(network),
-            images=tuple(images),
-        )
+        return following(before, network, images=tuple(images))
     except InvalidInput as exc:
         raise Refused("RosterInvalid", str(exc)) from exc
 
