@@ -17,7 +17,7 @@ FOLDERS = [ROOT / "sdk", ROOT / "enclave", ROOT / "devnet"]
 # A module may import from its own layer and from those above it. The longest prefix decides.
 LAYERS = [
     ["grail", "grail.errors", "grail.types", "grail.folders"],
-    ["grail.codec"],
+    ["grail.codec", "grail.tls"],
     ["grail.native"],
     ["grail.crypto"],
     ["grail.attestation"],

@@ -4,6 +4,9 @@ A node is a name and the processes that make it up: `bitcoind`, or `operator-03`
 and its `host`. No caller knows a process id: it says `kill("operator-03")` or, for one process
 alone, `kill("operator-03/host")`.
 
+A host comes from the `nursery`, which has read its code before. Only the process that makes it is
+another: it has a log, an id and an end like the rest.
+
 Three things keep a machine clean. The kernel kills every child when its manager dies, however
 (PR_SET_PDEATHSIG, set before the command runs). A process is known by its id and its start time,
 so a recycled id is never signalled (threat D12). And the ids stand in the state folder, so that
@@ -27,6 +30,7 @@ import os
 import resource
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -35,11 +39,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from grail.errors import DecodeError, InvalidInput, Unavailable
 from grail.folders import private_folder, write_private
 from grail.network_file import start_time
+from grail_devnet import nursery
+from grail_devnet.nursery import Born, Hosted, Nursery
 from grail_devnet.sandbox import Confined
 
 FILE = "processes.json"
@@ -57,7 +63,7 @@ LEASH = 'ulimit -c 0; ulimit -f 2097152; [ "$PPID" = "$0" ] && exec "$@"'
 PASSED_ON = ("PATH", "HOME", "LANG", "TZ", "PYTHONPATH", "PYTHONPYCACHEPREFIX", "VIRTUAL_ENV")
 
 
-Command = Sequence[str] | Confined
+Command = Sequence[str] | Confined | Hosted
 
 
 class Backend(Protocol):
@@ -155,8 +161,9 @@ class ProcessBackend:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._processes: dict[str, Process] = {}
-        self._children: dict[str, subprocess.Popen[bytes]] = {}
-        self._commands: dict[str, list[str]] = {}
+        self._children: dict[str, subprocess.Popen[bytes] | Born] = {}
+        self._commands: dict[str, list[str] | Hosted] = {}
+        self._nursery: Nursery | None = None
         # Files in memory in which bubblewrap will say what its child's id is, and its leash.
         self._untold: dict[str, tuple[int, int]] = {}
         self._learning = threading.Lock()
@@ -188,6 +195,8 @@ class ProcessBackend:
         for process, command in commands.items():
             if isinstance(command, Confined):
                 self._start_confined(f"{node}/{process}", command)
+            elif isinstance(command, Hosted):
+                self._start_hosted(f"{node}/{process}", command)
             else:
                 self._start(f"{node}/{process}", list(command))
         for name in before:
@@ -213,6 +222,27 @@ class ProcessBackend:
         del self._commands[name]  # its descriptors are gone: it cannot be started again by this
         self._untold[name] = told, leash
 
+    def prepare_hosts(self) -> None:
+        """Let the process that hosts come from read their code, beside whatever else goes on."""
+        if self._nursery is not None:
+            if self._nursery.process.poll() is None:
+                return
+            self._nursery.close()
+        name = f"{nursery.NAME}/{nursery.NAME}"
+        own, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with its:
+            command = python("grail_devnet.nursery", str(its.fileno()))
+            process = self._start(name, command, [its.fileno()])
+        del self._commands[name]  # its descriptor is gone: it cannot be started again by this
+        self._nursery = Nursery(process, own)
+
+    def _start_hosted(self, name: str, command: Hosted) -> None:
+        self._check_free(name)
+        self.prepare_hosts()
+        assert self._nursery is not None
+        log = self._log(name)
+        self._keep(name, command, self._nursery.bear(command, log), log)
+
     def start_again(self, name: str, *more: str) -> None:
         """Start one process that ended by its old command, with `more` arguments at its end.
 
@@ -221,7 +251,10 @@ class ProcessBackend:
         if name not in self._commands:
             raise InvalidInput(f"{name[:60]} was not started here", hint="name it node/process")
         command = self._commands[name]
-        self._start(name, [*command, *(each for each in more if each not in command)])
+        if isinstance(command, Hosted):
+            self._start_hosted(name, command)
+        else:
+            self._start(name, [*command, *(each for each in more if each not in command)])
         self._save()
 
     def _end_of_life(self) -> int:
@@ -235,21 +268,19 @@ class ProcessBackend:
         command: list[str],
         passed: Sequence[int] = (),
         later: int | None = None,
-    ) -> None:
+    ) -> subprocess.Popen[bytes]:
         """Start a process on a leash, or with a standard input that becomes its leash `later`."""
-        if name in self._processes and self._processes[name].alive:
-            raise InvalidInput(f"{name} is running already")
+        self._check_free(name)
         setpriv = shutil.which("setpriv")
         if setpriv is None:
             raise Unavailable(
                 "setpriv is missing", hint="it is in Debian's package util-linux: install that"
             )
-        log = private_folder(self.folder / "logs") / f"{name.replace('/', '.')}.log"
         leash = ["/bin/sh", "-c", LEASH, str(os.getpid())]
         if later is None:
             leash = [setpriv, "--pdeathsig", "KILL", *leash]
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
-        with os.fdopen(os.open(log, flags, 0o600), "ab") as out:
+        log = self._log(name)
+        with _appended(log) as out:
             try:
                 child = self._forker.submit(
                     subprocess.Popen,
@@ -265,6 +296,24 @@ class ProcessBackend:
                 ).result()
             except OSError as exc:
                 raise Unavailable(f"{name}: cannot be started: {exc}") from exc
+        self._keep(name, command, child, log)
+        return child
+
+    def _check_free(self, name: str) -> None:
+        if name in self._processes and self._processes[name].alive:
+            raise InvalidInput(f"{name} is running already")
+
+    def _log(self, name: str) -> Path:
+        return private_folder(self.folder / "logs") / f"{name.replace('/', '.')}.log"
+
+    def _keep(
+        self,
+        name: str,
+        command: list[str] | Hosted,
+        child: subprocess.Popen[bytes] | Born,
+        log: Path,
+    ) -> None:
+        """Know a process by its name from now on."""
         started = start_time(child.pid)
         self._commands.setdefault(name, command)
         if name in self._children:
@@ -416,6 +465,14 @@ class ProcessBackend:
         for child in self._children.values():
             with contextlib.suppress(subprocess.TimeoutExpired):
                 child.wait(KILL_SECONDS)
+        if self._nursery is not None:
+            self._nursery.close()
+
+
+def _appended(log: Path) -> BinaryIO:
+    """A log, open at its end; nobody else reads it."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
+    return os.fdopen(os.open(log, flags, 0o600), "ab")
 
 
 def _program(pid: int) -> str:

@@ -31,13 +31,14 @@ from grail.operators.configuration import Configuration
 from grail.operators.frames import STATUS, Frame, Status
 from grail.operators.transport import Host, HttpTransport, Transport
 from grail.roster.state import Seat
-from grail_devnet import bitcoind, bytecode, genesis, regtest
+from grail_devnet import bitcoind, genesis, regtest
 from grail_devnet.enclave_socket import SocketTransport
 from grail_devnet.faucet import MATURITY, Faucet
 from grail_devnet.genesis import operator_name
 from grail_devnet.launcher import NAME as NSM
 from grail_devnet.launcher import Launcher
-from grail_devnet.processes import ProcessBackend, python
+from grail_devnet.nursery import Hosted
+from grail_devnet.processes import ProcessBackend
 from grail_devnet.state import StateFolder
 
 READY_SECONDS = 60.0
@@ -140,6 +141,7 @@ class Started:
         self.backend.start(
             regtest.NAME, {"bitcoind": regtest.command(binary, self.folder.node, port)}
         )
+        self.backend.prepare_hosts()
         preparing = asyncio.create_task(
             anyio.to_thread.run_sync(Launcher.prepare, self.folder, self.plan.rogue)
         )
@@ -208,14 +210,10 @@ class Started:
         async with HttpTransport(hosts, timeout=READY_SECONDS) as transport:
             deadline = time.monotonic() + READY_SECONDS
             self.backend.start(NSM, {NSM: launcher.modules(self.plan.names)})
-            started = 1 if bytecode.missing() else len(hosts)
-            await self.start_operators(node, hosts, range(started), launcher)
+            await self.start_operators(node, hosts, range(len(hosts)), launcher)
             for index in range(len(hosts)):
                 found.append(await self.wait_for(transport, index, deadline))
                 self.progress(f"{len(found)} of {len(hosts)} operators")
-                if len(found) == started < len(hosts):  # the first one: now the others
-                    rest = range(started, len(hosts))
-                    await self.start_operators(node, hosts, rest, launcher)
         self.backend.processes()  # by now bubblewrap has told which process is an enclave's
         return found
 
@@ -258,7 +256,7 @@ class Started:
                 "cut": str(self.folder.cut(name)),
             }
             write_private(host, json.dumps(body, indent=1).encode())
-            self.backend.start(name, {"host": python("grail_host", "--config", str(host))})
+            self.backend.start(name, {"host": Hosted(("--config", str(host)))})
         await self._wait_for_modules([operator_name(index) for index in which])
         for index in which:
             name = operator_name(index)

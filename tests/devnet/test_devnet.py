@@ -84,14 +84,14 @@ def test_up_status_and_down_from_the_shell() -> None:
                 assert operator[part]["state"] == "running"
                 assert operator[part]["memory"] > 1_000_000
                 pids.add(operator[part]["pid"])
-        assert len(pids) + 1 == status["processes"] == 34
+        assert len(pids) + 2 == status["processes"] == 35
         assert status["memory"] < 1_000_000_000
         assert "no isolation" in status["isolation"]
 
         again = grail("devnet", "up")
         assert again.returncode == 2
         assert "running already" in again.stderr
-        assert status_json()["processes"] == 34
+        assert status_json()["processes"] == 35
 
         processes = ProcessBackend.attach(find().folder).processes()
         assert (
@@ -109,7 +109,7 @@ def test_up_status_and_down_from_the_shell() -> None:
             "operator-02",
             "operator-03",
         ]
-        assert status["processes"] == 32
+        assert status["processes"] == 33
     finally:
         start = time.monotonic()
         done = grail("devnet", "down")
@@ -144,7 +144,7 @@ def daemon() -> Iterator[StateFolder]:
 
 def test_D18_kill_9_of_the_manager_leaves_nothing_within_5_s(daemon) -> None:
     processes = ProcessBackend.attach(daemon.path).processes()
-    assert len(alive(processes)) == len(processes) == 10
+    assert len(alive(processes)) == len(processes) == 11
     manager = daemon.manager()
     assert manager is not None
     os.kill(manager.pid, signal.SIGKILL)
@@ -154,7 +154,7 @@ def test_D18_kill_9_of_the_manager_leaves_nothing_within_5_s(daemon) -> None:
     # What it leaves is its folder, which the next `up` or `down` clears away.
     assert left_behind() == [daemon.path]
     with Devnet("default", **FEW) as again:
-        assert again.status().processes == 10
+        assert again.status().processes == 11
     assert left_behind() == []
 
 
@@ -230,16 +230,16 @@ def test_two_networks_side_by_side_and_faults_in_one() -> None:
         status = one.status()
         assert status.node.process.state == "dead"
         assert status.node.version.startswith("no answer")
-        assert status.processes == 9
+        assert status.processes == 10
         with pytest.raises(Unavailable):
             one.mine()
-        assert two.status().processes == 10
+        assert two.status().processes == 11
         tx = two.faucet(ALICE.address, 70_000)
         assert two.node.gettxout(tx.outpoint(0)).sats == 70_000
 
         # An attached view of the other, and its end from there.
         with Devnet.attach("two") as view:
-            assert view.status().processes == 10
+            assert view.status().processes == 11
             two.cut("operator-01")
             cut = view.status().operators[0]
             assert (cut.enclave.state, cut.host.state) == ("running", "paused")

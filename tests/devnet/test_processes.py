@@ -14,6 +14,7 @@ import pytest
 
 from grail.errors import DecodeError, InvalidInput, Unavailable
 from grail.network_file import start_time
+from grail_devnet.nursery import Hosted
 from grail_devnet.processes import FILE, Process, ProcessBackend, inert
 
 pytestmark = pytest.mark.devnet
@@ -143,18 +144,23 @@ def test_D18_kill_9_of_the_owner_leaves_nothing(tmp_path) -> None:
     code = """
 import sys, time
 from pathlib import Path
+from grail_devnet.nursery import Hosted
 from grail_devnet.processes import ProcessBackend
 backend = ProcessBackend(Path(sys.argv[1]))
+backend.start("h", {"host": Hosted(("--config", sys.argv[2]))})
 for i in range(4):
     backend.start(f"n{i}", {"a": ["sleep", "600"], "b": ["sh", "-c", "trap '' TERM HUP; while :; do sleep 1; done"]})
 print("up", flush=True)
 time.sleep(600)
 """
-    owner = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE)
+    endless = str(never_read(tmp_path))
+    owner = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path), endless], stdout=subprocess.PIPE
+    )
     assert owner.stdout is not None
     assert owner.stdout.readline() == b"up\n"
     listed = ProcessBackend.attach(tmp_path)
-    assert [process.alive for process in listed.processes()] == [True] * 8
+    assert [process.alive for process in listed.processes()] == [True] * 10
     owner.kill()
     owner.wait()
     owner.stdout.close()
@@ -201,3 +207,54 @@ def test_a_command_that_is_missing_says_so_in_the_log(backend) -> None:
 def test_memory_is_reported(backend) -> None:
     backend.start("a", {"a": SLEEP})
     assert 0 < backend.processes()[0].memory < 50_000_000
+
+
+# Hosts come from a process that has read their code.
+
+
+def never_read(folder: Path) -> Path:
+    """Settings at whose reading a host waits for ever."""
+    settings = folder / "settings"
+    os.mkfifo(settings)
+    return settings
+
+
+def test_a_host_has_its_own_log_and_its_own_end(backend, tmp_path) -> None:
+    backend.start("a", {"host": Hosted(("--config", str(tmp_path / "none")))})
+    backend.start("b", {"host": Hosted(("--config", str(never_read(tmp_path))))})
+    wait_until("its end", lambda: backend.exit_code("a/host") is not None)
+    assert backend.exit_code("a/host") == 2
+    assert backend.logs("a").startswith("grail_host: ")
+    assert (backend.exit_code("b/host"), backend.logs("b")) == (None, "")
+    assert backend.named("b")[0].alive
+    with pytest.raises(InvalidInput, match="is running already"):
+        backend.start_again("b/host")
+    backend.start_again("a/host")
+    wait_until("its end", lambda: backend.exit_code("a/host") == 2)
+    assert backend.logs("a").count("grail_host: ") == 2
+
+
+def test_a_stop_ends_hosts_and_then_what_they_came_from(backend, tmp_path) -> None:
+    backend.start("a", {"host": Hosted(("--config", str(never_read(tmp_path))))})
+    backend.stop()
+    assert backend.exit_code("a/host") == -signal.SIGTERM
+    assert backend.exit_code("nursery/nursery") is not None
+
+
+def test_D18_hosts_end_with_what_they_came_from_and_another_begins(backend, tmp_path) -> None:
+    backend.start("a", {"host": Hosted(("--config", str(never_read(tmp_path))))})
+    (host,) = backend.named("a")
+    backend.kill("nursery")
+    wait_until("the host's end", lambda: not host.alive)
+    assert backend.exit_code("a/host") == -signal.SIGKILL
+    backend.start_again("a/host")
+    assert backend.named("a")[0].alive
+    assert backend.named("nursery")[0].alive
+
+
+def test_D10_hosts_see_no_secret_of_the_environment(backend, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("SOME_TOKEN", "swordfish")
+    backend.start("a", {"host": Hosted(("--config", str(never_read(tmp_path))))})
+    environment = Path(f"/proc/{backend.named('a')[0].pid}/environ").read_bytes()
+    assert b"swordfish" not in environment
+    assert b"PATH=" in environment

@@ -16,6 +16,7 @@ from typing import Any, Self
 import httpx
 
 from grail.errors import DecodeError, NodeError, TooLarge, Unavailable
+from grail.tls import trusted
 
 MAX_REPLY = 64_000_000
 """Bytes of one answer: a block of 4 MB in hex with its JSON, several times over."""
@@ -43,7 +44,9 @@ class Rpc:
         self._ids = itertools.count(1)
         self._auth: httpx.BasicAuth | None = None
         # trust_env off: a proxy from the environment must not see a loopback node's cookie.
-        self._http = httpx.AsyncClient(timeout=timeout, transport=transport, trust_env=False)
+        self._http = httpx.AsyncClient(
+            timeout=timeout, transport=transport, trust_env=False, verify=trusted()
+        )
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.url!r})"

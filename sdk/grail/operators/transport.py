@@ -13,6 +13,7 @@ import httpx
 
 from grail.errors import DecodeError, GrailError, Refused, TooLarge, Unavailable
 from grail.operators.frames import MAX_FRAME, Frame, Reply
+from grail.tls import trusted
 
 CBOR = "application/cbor"
 JSON = "application/json"
@@ -60,6 +61,7 @@ class HttpTransport:
             timeout=timeout,
             transport=transport,
             trust_env=False,
+            verify=trusted(),
             limits=httpx.Limits(max_connections=256, max_keepalive_connections=64),
         )
 
