@@ -67,15 +67,16 @@ def texts(raw: bytes) -> None:
 
 
 def verdicts(raw: bytes) -> None:
-    """A proof's bytes, then inputs: no bytes but the proof's own make a false statement hold."""
-    from sample_circuit import PUBLICS, keys
+    """A proof's bytes, then inputs: no bytes make a false statement hold.
 
-    from fuzz import seeds
+    Of the true one there are many proofs (with A and B negated, say), and each process makes its own.
+    """
+    from sample_circuit import PUBLICS, keys
 
     values = [int.from_bytes(raw[at : at + 32], "big") for at in range(128, len(raw), 32)]
     publics = tuple(values) or PUBLICS
     groth16.verify(keys().vk, publics, raw[:128])
-    assert (publics, raw[:128]) == (PUBLICS, seeds.proof()), "a proof of nothing holds"
+    assert publics == PUBLICS, "a proof of nothing holds"
 
 
 def _r1cs() -> list[bytes]:

@@ -43,8 +43,12 @@ from simulation.unsafe import Unsafe
 BACK_OFF = 30.0
 """Virtual seconds after which a host asks again for an instance that was replaced."""
 
-LIMIT = 3_600.0
-"""Virtual seconds within which everybody must have an answer."""
+LIMIT = 7_200.0
+"""Virtual seconds within which everybody must have an answer.
+
+With four sick, twelve of twelve have to be reached in one round, through losses and after waits
+that grow: the longest seen (seed 103452873029606) took 3,850.
+"""
 HOST = replace(LIMITS, tries=2)
 """How a host asks for grants: it asks again anyhow."""
 CALM = 30.0
