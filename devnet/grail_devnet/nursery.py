@@ -174,11 +174,15 @@ def main(arguments: list[str]) -> int:
     gc.freeze()  # a collection would write to pages that all hosts share
     own = os.getpid()
     while (asked := children.next_host()) is not None:
+        # A host that is told to end at once must not take that for a word to the nursery.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         pid = os.fork()
+        if not pid:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         if pid:
             children.born(pid)
             continue
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         end_with_parent()
         if os.getppid() != own:
             return 1  # the nursery ended before the kernel was told to end this with it
