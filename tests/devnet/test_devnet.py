@@ -114,7 +114,7 @@ def test_up_status_and_down_from_the_shell() -> None:
         start = time.monotonic()
         done = grail("devnet", "down")
     assert done.returncode == 0, done.stderr
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 15  # 1.2 s, but other networks of this session run beside it
     assert alive(processes) == []
     assert left_behind() == []
 
