@@ -1,8 +1,7 @@
 """The `grail` command: collects the verbs of its parts and turns errors into one line.
 
-Verbs of the SDK are modules of `grail.commands`; other packages add theirs by an entry point of
-the group `grail.commands`, as the devnet does. A part that is missing is not an error: the SDK
-works without a devnet.
+Verbs of the SDK are modules of `grail.commands`; the devnet's module is asked by name. Where it is
+missing nothing is wrong: the SDK works without a devnet.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ import importlib.util
 import pkgutil
 import sys
 from collections.abc import Callable, Iterator
-from importlib.metadata import entry_points
 from typing import Any
 
 import typer
@@ -22,10 +20,8 @@ from typer.exceptions import TyperException
 from grail import commands
 from grail.commands.terminal import MEANINGS, STOPPED, errors_in_one_line, exits, note
 
-GROUP = "grail.commands"
-
-UNINSTALLED = ("grail_devnet.cli",)
-"""Parts that are asked by name where the packages are used from their source folder."""
+DEVNET = "grail_devnet.cli"
+"""Asked by name: to read every installed package's entry points would take as long as the help."""
 
 ORDER = (
     *("devnet", "address", "balance", "pay", "deposit", "peg-in", "transfer", "issue"),
@@ -70,13 +66,8 @@ def parts() -> Iterator[Register]:
         register = getattr(module, "register", None)
         if register is not None:
             yield register
-    registered = {point.module: point for point in entry_points(group=GROUP)}
-    for point in registered.values():
-        yield point.load()
-    for name in UNINSTALLED:
-        package = name.partition(".")[0]
-        if name not in registered and importlib.util.find_spec(package) is not None:
-            yield importlib.import_module(name).register
+    if importlib.util.find_spec(DEVNET.partition(".")[0]) is not None:
+        yield importlib.import_module(DEVNET).register
 
 
 def main() -> None:
