@@ -17,8 +17,9 @@ from grail.crypto.schnorr import NUMS, KeyPair
 from grail.operators.messages import BestHeader
 from grail.roster.gossip import Gossip
 from grail.roster.pulse import Pulse
+from grail.roster.signed import Ground
 from grail.roster.state import NOTHING, RosterState, Seat
-from grail.roster.statement import WISH, Ground, Statement
+from grail.roster.statement import WISH, Statement
 from grail.roster.view import Thing, View
 from grail.types import BlockHash
 

@@ -30,8 +30,9 @@ from grail.roster.deciding import Say, next_said
 from grail.roster.gossip import Gossip
 from grail.roster.pulse import Pulse
 from grail.roster.shown import RosterShown, Sight
+from grail.roster.signed import Ground
 from grail.roster.state import RosterState
-from grail.roster.statement import WORD, Ground, Statement
+from grail.roster.statement import WORD, Statement
 from grail.roster.succession import SeatPolicy, changed, check_follows
 from grail.roster.view import Thing, View
 from grail.types import XOnlyKey

@@ -22,7 +22,8 @@ from grail.errors import GrailError, Unavailable
 from grail.operators import frames
 from grail.operators.frames import Frame, Reply
 from grail.operators.link_frames import Sealed, Tick, carry_frame, read_messages
-from grail.roster.statement import Ground, Statement
+from grail.roster.signed import Ground
+from grail.roster.statement import Statement
 from grail_enclave.enclave import Enclave
 from grail_enclave.society import Society
 from simulation.elders import Elders, Sight

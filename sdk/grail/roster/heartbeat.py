@@ -13,15 +13,12 @@ is drawn with fresh randomness: no other instance of the key has said it before.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import Any, Final, Self
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final, Self
 
-from grail.codec import encode
-from grail.crypto import schnorr
-from grail.crypto.schnorr import KeyPair, tagged_hash
-from grail.errors import DecodeError, InvalidInput
+from grail.errors import DecodeError
 from grail.operators.messages import BestHeader, Fields
-from grail.roster.statement import Ground
+from grail.roster.signed import Signed
 from grail.types import XOnlyKey
 
 ECHO: Final = 16
@@ -30,41 +27,26 @@ MAX_ECHOES: Final = 999 * ECHO
 
 
 @dataclass(frozen=True, slots=True)
-class Heartbeat:
+class Heartbeat(Signed):
     """The `count`-th of instance `instance` of an operator (ROUNDS.md, rule 6): later ones win.
 
     `leaving`: its operator asks for another roster without this seat. It signs as ever until then.
     """
 
-    key: XOnlyKey
+    TAG: ClassVar[str] = "grail/roster/heartbeat/1"
+
     instance: int
     count: int
     number: int
     state: bytes
     best: BestHeader
     echoes: bytes
-    signature: bytes = field(default=b"", repr=False, compare=False)
     leaving: bool = False
 
     @property
     def age(self) -> tuple[int, int]:
         """What rises from each to the next."""
         return self.instance, self.count
-
-    def digest(self, ground: Ground) -> bytes:
-        """What is signed."""
-        covered = encode([ground.configuration, *self.fields()[:-1]])
-        return tagged_hash("grail/roster/heartbeat/1", ground.network + covered)
-
-    def signed(self, keys: KeyPair, ground: Ground) -> Heartbeat:
-        """With the signature of its key. Raises `InvalidInput` for another's."""
-        if keys.public != self.key:
-            raise InvalidInput(f"heartbeat: of {self.key}, not of {keys.public}")
-        return replace(self, signature=keys.sign(self.digest(ground)))
-
-    def verify(self, ground: Ground) -> None:
-        """Raise `SignatureInvalid` unless its key signed it on this ground."""
-        schnorr.verify(self.key, self.digest(ground), self.signature)
 
     def echo(self, rank: int) -> bytes:
         """What it echoes of the member of this rank; zeros for nothing."""
@@ -95,4 +77,4 @@ class Heartbeat:
             raise DecodeError("heartbeat: leaving is neither true nor false")
         best = BestHeader.from_fields(parts.optional("best header"))
         echoes, signature = parts.blob("echoes", most=MAX_ECHOES), parts.blob("signature", 64)
-        return cls(key, instance, count, number, state, best, echoes, signature, leaving)
+        return cls(key, instance, count, number, state, best, echoes, leaving, signature=signature)

@@ -16,7 +16,7 @@ from grail.crypto.schnorr import KeyPair
 from grail.errors import Refused, SignatureInvalid
 from grail.operators.messages import BestHeader
 from grail.roster.heartbeat import ECHO, Heartbeat
-from grail.roster.statement import Ground
+from grail.roster.signed import Ground
 from grail.types import XOnlyKey
 
 FRESH_SECONDS: Final = 60.0

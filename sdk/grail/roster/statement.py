@@ -10,14 +10,12 @@ nothing else does (threats R5 and R6).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import Any, Final, Self
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final, Self
 
-from grail.codec import encode
-from grail.crypto import schnorr
-from grail.crypto.schnorr import KeyPair, tagged_hash
-from grail.errors import DecodeError, InvalidInput, SignatureInvalid
+from grail.errors import DecodeError, SignatureInvalid
 from grail.operators.messages import Fields
+from grail.roster.signed import Ground, Signed
 from grail.types import XOnlyKey
 
 WISH: Final = 0
@@ -27,25 +25,13 @@ WORD: Final = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Ground:
-    """The network and the configuration that everything of a roster is good for."""
-
-    network: bytes
-    configuration: bytes
-
-    def __post_init__(self) -> None:
-        if len(self.network) != 32 or len(self.configuration) != 32:
-            raise InvalidInput("ground: network id and configuration digest have 32 bytes")
-
-
-@dataclass(frozen=True, slots=True)
-class Statement:
+class Statement(Signed):
     """`key` wishes state `number` to be the one with digest `state`, or gives its word for it."""
 
-    key: XOnlyKey
+    TAG: ClassVar[str] = "grail/roster/statement/1"
+
     number: int
     state: bytes
-    signature: bytes = field(default=b"", repr=False, compare=False)
     round: int = 0
     step: int = WORD
 
@@ -53,21 +39,6 @@ class Statement:
     def ballot(self) -> tuple[XOnlyKey, int, int]:
         """Of what a member has one for each number: (key, round, step)."""
         return self.key, self.round, self.step
-
-    def digest(self, ground: Ground) -> bytes:
-        """What is signed."""
-        covered = encode([ground.configuration, *self.fields()[:-1]])
-        return tagged_hash("grail/roster/statement/1", ground.network + covered)
-
-    def signed(self, keys: KeyPair, ground: Ground) -> Statement:
-        """With the signature of its key. Raises `InvalidInput` for another's."""
-        if keys.public != self.key:
-            raise InvalidInput(f"statement: of {self.key}, not of {keys.public}")
-        return replace(self, signature=keys.sign(self.digest(ground)))
-
-    def verify(self, ground: Ground) -> None:
-        """Raise `SignatureInvalid` unless its key signed it on this ground."""
-        schnorr.verify(self.key, self.digest(ground), self.signature)
 
     def fields(self) -> list[Any]:
         """[key, number, round, step, state, signature]."""
@@ -83,7 +54,7 @@ class Statement:
         if step not in {WISH, WORD}:
             raise DecodeError(f"statement: step {step}, expected {WISH} or {WORD}")
         state, signature = parts.blob("state", 32), parts.blob("signature", 64)
-        return cls(key, number, state, signature, round_, step)
+        return cls(key, number, state, round_, step, signature=signature)
 
 
 @dataclass(frozen=True, slots=True)

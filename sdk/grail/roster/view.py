@@ -19,8 +19,9 @@ from typing import Any, Final
 from grail.bitcoin.addresses import Roster
 from grail.errors import DecodeError, Refused, SignatureInvalid
 from grail.operators.messages import Fields
+from grail.roster.signed import Ground
 from grail.roster.state import MAX_STATE, RosterState
-from grail.roster.statement import WORD, Equivocation, Ground, Statement
+from grail.roster.statement import WORD, Equivocation, Statement
 from grail.roster.succession import linked
 from grail.types import XOnlyKey
 

@@ -184,7 +184,9 @@ def test_R6_forged_words_stop_the_exchange_and_change_nothing() -> None:
     net.rounds_until_equal()
     member = net.members[0]
     after = following(first, images=(OTHER_IMAGE,))
-    forged = Thing(Statement(keys(4)[1].public, 1, after.digest(GROUND.network), bytes(64)))
+    forged = Thing(
+        Statement(keys(4)[1].public, 1, after.digest(GROUND.network), signature=bytes(64))
+    )
     before = member.view.digest()
     with pytest.raises(SignatureInvalid):
         member.gossip.take(encode(["rest", [forged.fields()]]))
