@@ -106,11 +106,6 @@ class Clock:
         """The median time past of the heaviest chain that is known."""
         self._median = float(median)
 
-    def age(self, key: XOnlyKey) -> float:
-        """Seconds since the newest reading of a key; infinite where there is none."""
-        found = self._readings.get(key)
-        return math.inf if found is None else self._monotonic() - found.answered
-
     def span(self) -> Span:
         """Where the present lies. Its ends cross where more than the supposed readings lie."""
         now = self._monotonic()
