@@ -63,8 +63,6 @@ def encode(value: Any, *, any_order: bool = False) -> bytes:
 
 def _plain(value: Any, depth: int, any_order: bool = False) -> Any:
     """The value in types that the library writes in one way, with the keys of maps in order."""
-    if depth > MAX_DEPTH:
-        raise InvalidInput(f"CBOR: nested deeper than {MAX_DEPTH}")
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, int):
@@ -77,8 +75,13 @@ def _plain(value: Any, depth: int, any_order: bool = False) -> Any:
         return bytes(value)
     if isinstance(value, str):
         return str(value)
+    if depth >= MAX_DEPTH:
+        raise InvalidInput(f"CBOR: nested deeper than {MAX_DEPTH}")
     if isinstance(value, (list, tuple)):
-        return [_plain(item, depth + 1, any_order) for item in value]
+        # Most items are bytes, and the call would take longer than the answer.
+        return [
+            item if type(item) is bytes else _plain(item, depth + 1, any_order) for item in value
+        ]
     # A plain dict is told apart first: the question whether something is a Mapping is a slow one.
     if isinstance(value, dict) or isinstance(value, Mapping):  # noqa: SIM101
         return _ordered(value, depth, any_order) if value else {}

@@ -150,7 +150,10 @@ def test_refuses(text, error):
 
 
 def test_limits_are_exact():
-    assert codec.decode(bytes.fromhex("81" * 32 + "00"))
+    deepest = codec.decode(bytes.fromhex("81" * 32 + "00"))
+    assert codec.encode(deepest) == bytes.fromhex("81" * 32 + "00")
+    with pytest.raises(InvalidInput, match="deeper"):
+        codec.encode([deepest])
     assert codec.decode(bytes.fromhex("8100"), max_depth=1) == [0]
     with pytest.raises(TooDeep):
         codec.decode(bytes.fromhex("818100"), max_depth=1)

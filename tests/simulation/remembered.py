@@ -26,7 +26,9 @@ from grail.operators.evidence import SigningRequest
 from grail.operators.frames import Frame
 from grail.operators.grants import Grant, Hello
 from grail.operators.messages import Message, Open, Promise, Vote
+from grail.roster import gossip
 from grail.roster.heartbeat import Heartbeat
+from grail.roster.state import RosterState
 from grail_enclave import society
 
 MOST = 8_192
@@ -98,8 +100,9 @@ _PURE: list[tuple[Any, str]] = [
     (native, "groth16_verify"),
     (native, "groth16_verify_batch"),
     (spell, "parse"),
+    (gossip, "parse"),
 ]
-_PARSED = (Bundle, Frame, Grant, Hello, Open, Promise, Psbt, SigningRequest, Tx, Vote)
+_PARSED = (Bundle, Frame, Grant, Hello, Open, Promise, Psbt, RosterState, SigningRequest, Tx, Vote)
 """Types of values that never change, read from bytes by `parse`."""
 
 _KEPT: list[tuple[Any, str, Any]] = [

@@ -88,7 +88,7 @@ class RosterState:
         if len(self.serialize()) > MAX_STATE:
             raise InvalidInput(f"roster state: over {MAX_STATE} bytes", hint="shorter names")
 
-    @property
+    @cached_property
     def roster(self) -> Roster:
         """Who signs spends in this state's epoch."""
         return Roster(self.epoch, self.keys, self.quorum, self.internal_key)
@@ -110,7 +110,7 @@ class RosterState:
 
     def digest(self, network: bytes) -> bytes:
         """What its members sign, and what the next state names."""
-        return tagged_hash("grail/roster/state/1", network + encode(self.fields()))
+        return tagged_hash("grail/roster/state/1", network + self._written)
 
     def shares(self, what: str) -> Counter[str]:
         """How many seats each owner, account or zone has; `what` is the field's name."""
@@ -130,6 +130,10 @@ class RosterState:
 
     def serialize(self) -> bytes:
         """The canonical bytes."""
+        return self._written
+
+    @cached_property
+    def _written(self) -> bytes:
         return encode(self.fields())
 
     @classmethod
