@@ -50,7 +50,10 @@ def remembering(function: Callable[..., Any], most: int = MOST) -> Callable[...,
             return None, exc
 
     def called(*given: Any) -> Any:
-        found, refusal = outcome(*map(_frozen, given))
+        try:
+            found, refusal = outcome(*given)
+        except TypeError:  # lists have no hash
+            found, refusal = outcome(*map(_frozen, given))
         if refusal is not None:
             raise refusal.with_traceback(None)
         return found
