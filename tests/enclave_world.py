@@ -74,10 +74,15 @@ def prove(built: Assembled) -> Assembled:
 
 @dataclass
 class World:
-    """A chain with zkBTC deployed on it, and what a client knows of it."""
+    """A chain with zkBTC deployed on it, and what a client knows of it.
+
+    The operators are the first of `KEYS`.
+    """
 
     chain: MadeChain = field(default_factory=MadeChain)
     transactions: dict[Txid, Tx] = field(default_factory=dict)
+    operators: int = N
+    quorum: int = QUORUM
     _serial: int = 0
 
     @property
@@ -91,11 +96,16 @@ class World:
         self.network = Network(REGTEST, coin.outpoint)
         self.zkbtc = zkbtc_contract(self.network, self.app)
         self.configuration = Configuration(
-            self.network, self.chain.pinned, self.zkbtc.vk, single_party=True
+            self.network,
+            self.chain.pinned,
+            self.zkbtc.vk,
+            operators=self.operators,
+            quorum=self.quorum,
+            single_party=True,
         )
         purse = Purse([], account("grail").script, RATE)
         built = draft_deploy(
-            self.network, self.app, ROSTER, coin, purse, height=self.chain.height + 1
+            self.network, self.app, self.roster, coin, purse, height=self.chain.height + 1
         )
         self.deploy = prove(built).signed_by(account("grail"))
         self.confirm(self.deploy)
@@ -103,14 +113,24 @@ class World:
         self.chain.mine_many(self.network.k)
 
     @classmethod
-    def begun(cls) -> World:
+    def begun(cls, operators: int = N, quorum: int = QUORUM) -> World:
         """A world of its own, copied from one that was made once."""
-        made = _first_world()
+        made = _first_world(operators, quorum)
         world = cls.__new__(cls)
         world.__dict__.update(made.__dict__)
         world.chain = made.chain.fork(made.chain.height)
         world.transactions = dict(made.transactions)
         return world
+
+    @cached_property
+    def keys(self) -> list[KeyPair]:
+        """The operators' keys, by rank."""
+        return KEYS[: self.operators]
+
+    @cached_property
+    def roster(self) -> Roster:
+        """The first roster."""
+        return Roster.of(0, [key.public for key in self.keys], self.quorum)
 
     # The chain.
 
@@ -146,7 +166,7 @@ class World:
             if tx.txid in self.transactions
         }
         raws = {txid: tx.serialize() for txid, tx in self.transactions.items()}
-        return Known(raws, inclusions, [ROSTER])
+        return Known(raws, inclusions, [self.roster])
 
     # What users ask for.
 
@@ -154,7 +174,7 @@ class World:
     def context(self) -> Context:
         """What drafts need to know."""
         bundle = self.app.bundle
-        reigns = (Reign(ROSTER, self.deployed_at + self.network.k),)
+        reigns = (Reign(self.roster, self.deployed_at + self.network.k),)
         record = Record(self.zkbtc, reigns)
         return Context(self.network, record, self.chain.height + 1, {bundle.vk: bundle})
 
@@ -205,18 +225,18 @@ class World:
         tx = built.signed_by(*accounts)
         given = {
             key.public: dict(Signatures.from_fields(reply.unwrap()).signatures)
-            for key, reply in zip(KEYS[first:], replies, strict=False)
+            for key, reply in zip(self.keys[first:], replies, strict=False)
         }
         for spend in built.check().quorum_inputs:
             signatures = {key: found[spend.index] for key, found in given.items()}
-            witness = quorum_witness(ROSTER, spend.leaf, signatures)
+            witness = quorum_witness(self.roster, spend.leaf, signatures)
             tx = tx.with_witness(spend.index, witness)
         return tx
 
     def served(self, sats: int = 500_000) -> tuple[Tx, int]:
         """A signed peg-in, not in a block yet, and what it minted."""
         built = self.peg_in(*self.paid(sats))
-        request, enclaves = self.request(built), self.enclaves(QUORUM)
+        request, enclaves = self.request(built), self.enclaves(self.quorum)
         votes = [vote(enclave, request) for enclave in enclaves]
         tx = self.signed(built, [sign(enclave, request, votes) for enclave in enclaves])
         self.transactions[tx.txid] = tx
@@ -240,16 +260,16 @@ class World:
     @cached_property
     def first_roster(self) -> FirstRoster:
         """The roster with everybody's signature."""
-        fields = roster_fields(ROSTER)
+        fields = roster_fields(self.roster)
         signatures = {
             key.public: ask(Enclave(self.configuration, key), "first_roster/sign", fields).unwrap()
-            for key in KEYS
+            for key in self.keys
         }
-        return FirstRoster.gathered(ROSTER, signatures)
+        return FirstRoster.gathered(self.roster, signatures)
 
     def bare(self, index: int = 0, **changes: Any) -> Enclave:
         """An enclave that knows the headers only."""
-        enclave = Enclave(replace(self.configuration, **changes), KEYS[index])
+        enclave = Enclave(replace(self.configuration, **changes), self.keys[index])
         self.feed(enclave)
         return enclave
 
@@ -260,10 +280,10 @@ class World:
             for at in range(0, len(headers), 2_000):
                 ask(enclave, frames.HEADERS, headers[at : at + 2_000]).unwrap()
 
-    def enclaves(self, count: int = N) -> list[Enclave]:
+    def enclaves(self, count: int | None = None) -> list[Enclave]:
         """Enclaves that are ready to sign."""
         first, record = self.first_roster.fields(), self.deploy_record().to_value()
-        made = [self.bare(index) for index in range(count)]
+        made = [self.bare(index) for index in range(count or self.operators)]
         for enclave in made:
             ask(enclave, frames.FIRST_ROSTER_ACCEPT, first).unwrap()
             ask(enclave, frames.RECORD, record).unwrap()
@@ -275,7 +295,7 @@ class World:
 
     def voted(self, request: SigningRequest) -> list[Reply]:
         """The votes of a quorum of fresh enclaves."""
-        return [vote(enclave, request) for enclave in self.enclaves(QUORUM)]
+        return [vote(enclave, request) for enclave in self.enclaves(self.quorum)]
 
 
 def two_coins(world: World) -> tuple[Assembled, Coin, Coin, Coin]:
@@ -296,8 +316,8 @@ def two_coins(world: World) -> tuple[Assembled, Coin, Coin, Coin]:
 
 
 @cache
-def _first_world() -> World:
-    world = World()
+def _first_world(operators: int, quorum: int) -> World:
+    world = World(operators=operators, quorum=quorum)
     _ = world.first_roster
     return world
 

@@ -19,7 +19,7 @@ PATHS = [str(ROOT / folder) for folder in ("sdk", "enclave", "devnet", "tests", 
 sys.path.append(PATHS[-1])
 
 TRANSACTIONS = 20_000
-SCHEDULES = 2_000
+SCHEDULES, PLAIN = 2_000, 400
 USERS, SWAPS = 20, 200
 HISTORY = 2_000
 
@@ -85,20 +85,32 @@ def explorer() -> str:
 
 def schedules() -> str:
     """Random schedules of rivals, faults, blocks and rosters over real enclaves."""
-    seed, half = first_seed(), SCHEDULES // 2
+    seed = first_seed()
+    living, plain = (
+        _played(seed, count, alone) for count, alone in ((SCHEDULES, False), (PLAIN, True))
+    )
+    assert (living.schedules, plain.schedules) == (SCHEDULES, PLAIN), (living, plain)
+    return (
+        f"{SCHEDULES:,} of {SCHEDULES:,} hold I1 to I7, I11, I12, seed {seed}; {living}; "
+        f"of rounds alone among sixteen {PLAIN} of {PLAIN}; {plain}"
+    )
+
+
+def _played(seed: int, count: int, alone: bool) -> Campaign:
+    """Half of them in each of two processes."""
+    half = count // 2
     with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as both:
-        parts = [both.submit(_schedules, seed + first, half) for first in (0, half)]
+        parts = [both.submit(_schedules, seed + first, half, alone) for first in (0, half)]
         one, two = (part.result() for part in parts)
-    found = one.merged(two)
-    assert found.schedules == SCHEDULES, found
-    return f"{found.schedules:,} of {SCHEDULES:,} hold I1 to I7, I11, I12, seed {seed}; {found}"
+    return one.merged(two)
 
 
-def _schedules(first: int, count: int) -> Campaign:
+def _schedules(first: int, count: int, alone: bool) -> Campaign:
     sys.path[:0] = PATHS
     from simulation.campaigns import campaign
+    from simulation.schedule import drawn, living
 
-    return campaign(first, count, progress)
+    return campaign(first, count, progress, draw=drawn if alone else living)
 
 
 def crowd() -> str:

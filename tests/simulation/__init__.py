@@ -1,6 +1,7 @@
-"""Sixteen real enclaves, real transactions, real coordinators; the rest comes from a seed.
+"""Real enclaves, real transactions, real coordinators; the rest comes from a seed.
 
     schedule.py        a schedule is data: who asks for what, what goes wrong, what the chain does
+    crew.py            how many operators there are
     market.py, book.py the chain on which all begins, and every transaction that may be asked for
     ground.py          the chain of one schedule: blocks, conflicts, reorganisations
     station.py         an operator: instances of `grail_enclave.enclave.Enclave`, and its host
@@ -15,7 +16,8 @@
     shrink.py          a failing schedule made small
     campaigns.py       many schedules
 
-`campaign(first_seed, count)` plays the schedules of that many seeds. A failing one is shrunk and
+`campaign(first_seed, count)` plays the schedules of that many seeds, each with a living roster;
+`campaign(first_seed, count, draw=drawn)` plays rounds alone among sixteen. A failing one is shrunk and
 saved as JSON in the folder `saved`; `replay("I3-7.json")` plays it again, and every file that is
 committed there is played by `make test`. `SEED=7 make test` begins with seed 7, else the first seed
 is drawn by chance; a failure names it.
@@ -24,14 +26,14 @@ A schedule plays the same way whenever it is played in one process. Keys of proo
 differ from process to process, and with them who wins a tie between two families in one round: a
 saved schedule that fails only by such a tie may need a few runs.
 
-Costs: the book is proven once per process (some seconds), pure functions are remembered over all
+Costs: the book is proven once per process and crew (some seconds), pure functions are remembered over all
 enclaves (remembered.py), and what every new instance learns in the same way is copied into it. Each
 enclave still runs every rule on every request by itself.
 """
 
 from simulation.campaigns import FIRST, SAVED, Campaign, campaign, judged, replay, why
 from simulation.monitor import Monitor
-from simulation.schedule import Ask, Event, Schedule, drawn
+from simulation.schedule import Ask, Event, Schedule, drawn, living
 from simulation.shrink import shrunk
 from simulation.stage import Outcome, play
 from simulation.unsafe import Unsafe
@@ -49,6 +51,7 @@ __all__ = [
     "campaign",
     "drawn",
     "judged",
+    "living",
     "play",
     "replay",
     "shrunk",

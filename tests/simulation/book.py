@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
+from functools import cached_property
 
 from enclave_world import MALLORY, RATE, prove
 
@@ -27,6 +27,7 @@ from grail.operators.messages import Family
 from grail.types import OutPoint, TxOut
 from grail.wallet.account import Account
 from grail.wallet.coins import Coin
+from simulation.crew import per_crew
 from simulation.market import Market, market, outputs, port_of
 
 BURN = 30_000
@@ -196,9 +197,9 @@ def _spell(built: Assembled) -> Spell:
     return built.spell
 
 
-@cache
+@per_crew
 def book() -> Book:
-    """The book of this process, by name."""
+    """The book of this process and crew, by name."""
     make = _Maker(market(), {})
     for number in (1, 2, 3):
         make.peg_out(f"A{number}", "a")

@@ -16,14 +16,13 @@ from simulation.schedule import (
     ECLIPSE,
     EQUIVOCATING,
     HOLD,
-    LIFE,
     PARTITION,
     REORG,
     RESTART,
     SAY,
     STRANGER,
     Schedule,
-    drawn,
+    living,
 )
 from simulation.shrink import shrunk
 from simulation.stage import Outcome, play
@@ -163,16 +162,16 @@ def campaign(
     count: int = 2_000,
     progress: Callable[[str], None] = lambda _: None,
     folder: Path = SAVED,
-    life: float = LIFE,
+    draw: Callable[[int], Schedule] = living,
 ) -> Campaign:
-    """Play the schedules of `count` seeds; `life` is the chance that a roster lives in one.
+    """Play the schedules of `count` seeds: with a `living` roster, or `drawn` without one.
 
     Raises `AssertionError` with seed and saved file.
     """
     begun = time.monotonic()
     found = Campaign(FIRST if first_seed is None else first_seed)
     for seed in range(found.first_seed, found.first_seed + count):
-        found.add(judged(drawn(seed, life), folder))
+        found.add(judged(draw(seed), folder))
         found.seconds = time.monotonic() - begun
         if found.schedules % TOLD == 0:
             progress(str(found))

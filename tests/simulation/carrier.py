@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 import anyio
-from enclave_world import KEYS, QUORUM, N
 
 from grail.crypto.schnorr import KeyPair
 from grail.errors import GrailError, Unavailable
@@ -26,6 +25,7 @@ from grail.roster.signed import Ground
 from grail.roster.statement import Statement
 from grail_enclave.enclave import Enclave
 from grail_enclave.society import Society
+from simulation.crew import crew
 from simulation.elders import Elders, Sight
 from simulation.quiet import links, papers_of
 from simulation.schedule import CORRUPT, DEAD, DRAGGING, EQUIVOCATING, RACING, SLOW, Schedule
@@ -40,8 +40,6 @@ PERIOD = 3.0
 """Seconds between two ticks of a host."""
 TALKS = 1
 """Exchanges that a tick begins: both ends learn by each."""
-REACH = (1, 2, 5)
-"""A host dials the operators that come so many places before its own."""
 CARRY = 3.0
 """Seconds for one exchange or handshake."""
 HOP = 0.25
@@ -50,8 +48,6 @@ PACE = {RACING: 5.0, DRAGGING: 0.2}
 """Seconds that a clock shows for each true one, where it is not one."""
 OFF = frozenset({DEAD, SLOW, CORRUPT, EQUIVOCATING, RACING, DRAGGING})
 """Sick operators that the others need not be in step with."""
-
-KEYS_OF = tuple(key.public for key in KEYS)
 
 
 def now() -> float:
@@ -81,7 +77,7 @@ class Life:
 
     def __post_init__(self) -> None:
         accepted = papers_of(configuration()).attested.pcrs
-        self.elders = Elders(frozenset(KEYS_OF), accepted)
+        self.elders = Elders(frozenset(crew().public), accepted)
 
     # Instances.
 
@@ -95,7 +91,7 @@ class Life:
         started = _started()
         return Enclave(
             configuration(),
-            KEYS[instance.operator],
+            crew().keys[instance.operator],
             trace=instance.trace,
             handed_over=instance.handed_over,
             module=papers_of(configuration()),
@@ -109,7 +105,7 @@ class Life:
         instance.sight = Sight(instance.name)
         if not instance.handed_over:
             settled(society, instance.operator, 1_000.0 * instance.operator)
-            instance.sight.told(dict.fromkeys(KEYS_OF, _started()))
+            instance.sight.told(dict.fromkeys(crew().public, _started()))
 
     # Frames of links.
 
@@ -154,9 +150,9 @@ class Life:
 
     def voted(self, instance: Instance) -> None:
         """An instance gave a vote at the fast ballot."""
-        instance.sight.lives(KEYS_OF[instance.operator], now())
+        instance.sight.lives(crew().public[instance.operator], now())
         window = FRESH / self.rate(instance.operator)
-        self.elders.votes(instance.sight, window, QUORUM, now())
+        self.elders.votes(instance.sight, window, crew().quorum, now())
         self.monitor.counts["votes with a fresh view"] += 1
 
     # What befalls a schedule.
@@ -196,7 +192,7 @@ class Life:
             return False
         view = next(iter(views.values()))
         unheard = {
-            KEYS_OF[liar.operator]
+            crew().public[liar.operator]
             for liar in stations
             if liar.sick == EQUIVOCATING and not _both_heard(liar, well)
         }
@@ -205,7 +201,9 @@ class Life:
 
 def _both_heard(liar: Station, well: Sequence[Station]) -> bool:
     """Whether each of a liar's instances links with somebody who is well, in either direction."""
-    reached = {(liar.operator + reach * way) % N for reach in REACH for way in (1, -1)}
+    reached = {
+        (liar.operator + reach * way) % crew().size for reach in crew().reach for way in (1, -1)
+    }
     met = [liar.facing(each.operator) for each in well if each.operator in reached]
     return all(any(one is each for each in met) for one in (liar.newest, liar.other))
 
@@ -278,7 +276,7 @@ class Carrier:
         async with anyio.create_task_group() as group:
             for peer in self._undialled(instance):
                 group.start_soon(self._dial, instance, peer)
-        instance.sight.lives(KEYS_OF[instance.operator], now())
+        instance.sight.lives(crew().public[instance.operator], now())
         made = Tick.from_fields(self._life.ask(instance, Frame(frames.TICK, TALKS)))
         self._life.look_at_ages(instance)
         known = dict(instance.sight.lived)
@@ -306,7 +304,7 @@ class Carrier:
         for peer, line in list(self._lines.items()):
             if line.own is not instance:
                 del self._lines[peer]
-        peers = [(self._own.operator - reach) % N for reach in REACH]
+        peers = [(self._own.operator - reach) % crew().size for reach in crew().reach]
         return [
             peer for peer in peers if peer not in self._lines and self._own.facing(peer) is instance
         ]

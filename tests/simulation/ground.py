@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 
 from made_chain import Block, MadeChain
 
 from grail.bitcoin.tx import Tx
 from grail.types import BlockHash, OutPoint, Txid, TxOut
+from simulation.crew import per_crew
 from simulation.market import market
 
 
-@cache
+@per_crew
 def _unspent() -> dict[OutPoint, TxOut]:
     """What is unspent on the market's chain."""
     found: dict[OutPoint, TxOut] = {}

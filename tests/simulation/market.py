@@ -7,9 +7,8 @@ schedule does, so no reorganisation of a schedule reaches them.
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import cache
 
-from enclave_world import ALICE, KEYS, QUORUM, RATE, ROSTER, World, account, prove, zkbtc_app
+from enclave_world import ALICE, RATE, World, account, prove, zkbtc_app
 
 from grail.apps.compiler import CompiledApp, compile_app
 from grail.apps.pool import Pool
@@ -26,6 +25,7 @@ from grail.exchange.token import draft_issue
 from grail.operators.evidence import Known
 from grail.wallet.account import Account
 from grail.wallet.coins import Coin
+from simulation.crew import crew, per_crew
 
 USERS = 32
 """People with zkBTC and plain sats of their own; each asks for one transaction at most."""
@@ -42,7 +42,7 @@ class Market:
     """
 
     def __init__(self) -> None:
-        self.world = world = World.begun()
+        self.world = world = World.begun(crew().size, crew().quorum)
         self.token_app, self.pool_app = compile_app(Token), compile_app(Pool)
         self.zkbtc, self.units = world.zkbtc, world.zkbtc.token
         self.bundles = (zkbtc_app().bundle, self.token_app.bundle, self.pool_app.bundle)
@@ -120,19 +120,19 @@ class Market:
 
     def _published(self, built: Assembled, *accounts: Account) -> tuple[Tx, list[Coin]]:
         """A transaction in a block, signed by the accounts and the quorum, and its new coins."""
-        tx, coins = signed(prove(built), *accounts), outputs(prove(built))
+        tx, coins = signed(self.world, prove(built), *accounts), outputs(prove(built))
         self.world.confirm(tx)
         height = self.world.chain.height
         return tx, [replace(coin, height=height) for coin in coins]
 
 
-def signed(built: Assembled, *accounts: Account) -> Tx:
+def signed(world: World, built: Assembled, *accounts: Account) -> Tx:
     """The transaction with users' witnesses, and the first operators' where the quorum signs."""
     tx = built.signed_by(*accounts)
     for spend in built.check().quorum_inputs:
         digest = sighash(tx, built.spent_outputs, spend.index, leaf_hash=spend.leaf.leaf_hash)
-        signatures = {key.public: key.sign(digest) for key in KEYS[:QUORUM]}
-        tx = tx.with_witness(spend.index, quorum_witness(ROSTER, spend.leaf, signatures))
+        signatures = {key.public: key.sign(digest) for key in world.keys[: world.quorum]}
+        tx = tx.with_witness(spend.index, quorum_witness(world.roster, spend.leaf, signatures))
     return tx
 
 
@@ -151,7 +151,7 @@ def port_of(contract: Contract, built: Assembled) -> PoolPort:
     return PoolPort.read(contract, next(c for c in outputs(built) if contract.nft in c.charms))
 
 
-@cache
+@per_crew
 def market() -> Market:
-    """The one market of this process."""
+    """The one market of this process and crew."""
     return Market()

@@ -1,6 +1,6 @@
 """The judge: sees every frame and reply, every signature, every block, and owns no rule of ours.
 
-    I1   twelve members signed each guarded spend in a block, each enclave after all its checks
+    I1   a quorum of members signed each guarded spend in a block, each enclave after all its checks
     I2   zkBTC and the vault's sats are equal at every tip, but for listed burns (supply.py)
     I3   one operator, one outpoint: never two families that can both still confirm
     I4   no nonce of a signature serves two messages
@@ -21,7 +21,6 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from enclave_world import KEYS, QUORUM
 from kernel import SpendInvalid, verify_spend
 
 from grail.bitcoin.tx import Tx
@@ -34,6 +33,7 @@ from grail.types import BlockHash, Txid
 from grail_enclave.checks import RULES, VOTING_STEP, Stage
 from simulation import second_opinion, supply
 from simulation.book import Entry, book
+from simulation.crew import crew
 from simulation.ground import Ground
 from simulation.remembered import remembering
 from simulation.unsafe import Unsafe
@@ -218,8 +218,8 @@ class Monitor:
     def _members(self, entry: Entry, witness: tuple[bytes, ...]) -> None:
         *stack, _leaf, _control = witness
         ranks = [rank for rank, item in enumerate(reversed(stack)) if item]
-        if len(stack) != len(KEYS) or len(ranks) != QUORUM:
-            raise Unsafe(f"I1: {entry.name}: {len(ranks)} signatures, expected {QUORUM}")
+        if len(stack) != crew().size or len(ranks) != crew().quorum:
+            raise Unsafe(f"I1: {entry.name}: {len(ranks)} signatures, expected {crew().quorum}")
         log = self.passed.get(entry.tx.txid, {})
         for rank in ranks:
             missing = ALL_CHECKS - log.get(rank, set())

@@ -13,17 +13,13 @@ from random import Random
 from typing import Any, Self
 
 from simulation.book import HONEST, HOSTILE, LETTERS
+from simulation.crew import Crew, N
 
-N, QUORUM = 16, 12
-MOST_SICK = N - QUORUM
-"""Operators that are dead, slow for ever, or lie: the others are a quorum."""
-MOST_LOST = 7
-"""Memories lost and operators dead, together: nine others are left to grant an epoch."""
 STORM = 12.0
 """Virtual seconds in which faults happen; after it only the sick operators stay sick."""
 
-LIFE = 0.0625
-"""The part of all schedules in which the roster lives: hearts beat, states follow, peers lie."""
+CREWS = (*14 * [4], *5 * [8], N)
+"""Operators of a schedule with a living roster: what they cost grows with the square."""
 SEALED = 0.04
 """The part of those that run on real links and documents."""
 WINDOW = 29.0
@@ -125,6 +121,12 @@ class Schedule:
     delay: float = 0.001
     roster: bool = False
     sealed: bool = False
+    operators: int = N
+
+    @property
+    def crew(self) -> Crew:
+        """Who plays."""
+        return Crew(self.operators)
 
     @property
     def healed(self) -> float:
@@ -169,14 +171,14 @@ def _said(of: Ask | Event) -> dict[str, Any]:
     return {f.name: getattr(of, f.name) for f in fields(of) if getattr(of, f.name) != f.default}
 
 
-def drawn(seed: int, life: float = LIFE) -> Schedule:
-    """The schedule of a seed; with a chance of `life` its roster lives."""
-    chance = Random(seed)
+def drawn(seed: int, operators: int = N) -> Schedule:
+    """The schedule of a seed for so many operators, of rounds alone."""
+    chance, crew = Random(seed), Crew(operators)
     asks = _asks(chance)
-    sick = _sick(chance)
+    sick = _sick(chance, crew)
     delay = chance.choice((0.001, 0.05, 0.4))
-    events = [*_faults(chance, sick), *_chain(chance, asks)]
-    made = Schedule(
+    events = [*_faults(chance, crew, sick), *_chain(chance, asks)]
+    return Schedule(
         seed,
         asks,
         tuple(sorted(events, key=lambda event: event.at)),
@@ -184,22 +186,28 @@ def drawn(seed: int, life: float = LIFE) -> Schedule:
         loss=chance.choice((0.0, 0.0, 0.02, 0.08)),
         duplicates=chance.choice((0.0, 0.2)),
         delay=delay,
+        operators=operators,
     )
+
+
+def living(seed: int) -> Schedule:
+    """The schedule of a seed with a roster: hearts beat, states follow, peers lie."""
     chance = Random(f"{seed}/roster")
-    return alive(made, chance) if chance.random() < life else made
+    return alive(drawn(seed, chance.choice(CREWS)), chance)
 
 
 def alive(schedule: Schedule, chance: Random) -> Schedule:
     """The schedule with a life of its roster, and with what may befall that."""
     sick, events = _liars(chance, schedule), list(schedule.events)
+    operators = range(schedule.operators)
     lost = {event.operator for event in events}
-    well = [operator for operator in range(N) if operator not in sick]
+    well = [operator for operator in operators if operator not in sick]
     says = range(chance.choice((1, 1, 2)))
     events += [Event(round(chance.random() * STORM, 3), SAY) for _ in says]
     asks = schedule.asks
     if chance.random() < 0.6:
         victim = chance.choice([operator for operator in well if operator not in lost])
-        chosen = tuple(sorted(chance.sample(range(N), chance.choice((0, 0, 0, 3)))))
+        chosen = tuple(sorted(chance.sample(operators, chance.choice((0, 0, 0, 3)))))
         at, lasts = chance.random() * 2, WINDOW + 2 + chance.random() * 12
         events.append(
             Event(round(at, 3), ECLIPSE, victim, operators=chosen, seconds=round(lasts, 3))
@@ -226,14 +234,16 @@ def alive(schedule: Schedule, chance: Random) -> Schedule:
 
 def _liars(chance: Random, schedule: Schedule) -> dict[int, str]:
     """The sick, some of them in a way that the roster suffers from."""
+    crew = schedule.crew
     wrong = (EQUIVOCATING, EQUIVOCATING, RACING, DRAGGING)
     sick = {
         operator: chance.choice(wrong) if chance.random() < 0.5 else kind
         for operator, kind in schedule.sick.items()
     }
     lost = {event.operator for event in schedule.events if event.operator >= 0}
-    free = [operator for operator in range(N) if operator not in lost | set(sick)]
-    if len(sick) < MOST_SICK and len(sick) + len(lost) < MOST_LOST and chance.random() < 0.4:
+    free = [each for each in range(schedule.operators) if each not in lost | set(sick)]
+    few = len(sick) < crew.most_sick and len(sick) + len(lost) < crew.most_lost
+    if few and chance.random() < 0.4:
         sick[chance.choice(free)] = EQUIVOCATING
     return sick
 
@@ -257,25 +267,25 @@ def _asks(chance: Random) -> tuple[Ask, ...]:
     return tuple(asks)
 
 
-def _sick(chance: Random) -> dict[int, str]:
-    count = chance.choice((0, 0, 1, 2, 3, 4))
+def _sick(chance: Random, crew: Crew) -> dict[int, str]:
+    count = min(crew.most_sick, chance.choice((0, 0, 1, 2, 3, 4)))
     kinds = (DEAD, DEAD, SLOW, CORRUPT, TWO_FACED, BOASTING, HIDING)
-    return {operator: chance.choice(kinds) for operator in chance.sample(range(N), count)}
+    return {operator: chance.choice(kinds) for operator in chance.sample(range(crew.size), count)}
 
 
-def _faults(chance: Random, sick: dict[int, str]) -> list[Event]:
-    well = [operator for operator in range(N) if operator not in sick]
+def _faults(chance: Random, crew: Crew, sick: dict[int, str]) -> list[Event]:
+    well = [operator for operator in range(crew.size) if operator not in sick]
     events = []
     if chance.random() < 0.6:
-        most = MOST_LOST - len(sick)
-        losing = chance.sample(well, min(most, chance.choice((1, 1, 2, 3, MOST_LOST))))
+        most = crew.most_lost - len(sick)
+        losing = chance.sample(well, min(most, chance.choice((1, 1, 2, 3, crew.most_lost))))
         for operator in losing:
             for _ in range(chance.choice((1, 1, 1, 2))):
                 kind = chance.choice((RESTART, RESTART, CLONE))
                 at, down = chance.random() * STORM, chance.choice((0.0, 0.1, 2.0))
                 events.append(Event(round(at, 3), kind, operator, seconds=down))
     for _ in range(chance.choice((0, 0, 1, 2))):
-        cut = tuple(sorted(chance.sample(range(N), chance.randint(1, 8))))
+        cut = tuple(sorted(chance.sample(range(crew.size), chance.randint(1, crew.size // 2))))
         at, lasts = chance.random() * STORM, chance.random() * 5
         events.append(Event(round(at, 3), PARTITION, operators=cut, seconds=round(lasts, 3)))
     return events

@@ -5,8 +5,6 @@ Both are functions of the book alone, so they are asked once per process and ent
 
 from __future__ import annotations
 
-from functools import cache
-
 import slow_rules
 from model_sample import Sample
 from slow_reading import No
@@ -14,6 +12,7 @@ from slow_spells import Slow
 
 from grail.errors import SpellIncorrect
 from simulation.book import Entry, book
+from simulation.crew import per_crew
 from simulation.unsafe import Unsafe
 
 
@@ -32,7 +31,7 @@ def plainly(entry: Entry) -> Sample:
     )
 
 
-@cache
+@per_crew
 def slow_verdict(name: str) -> str | slow_rules.Facts:
     """The slow model's verdict on an entry: a refusal's name, or facts and digests.
 
@@ -60,7 +59,7 @@ def check_models_agree(entry: Entry) -> None:
         raise Unsafe(f"I5: {entry.name}: {slow if isinstance(slow, str) else 'other facts'}")
 
 
-@cache
+@per_crew
 def check_bound(name: str) -> None:
     """Raise `Unsafe` when a proof of this entry fits any other of the book (I6).
 

@@ -15,7 +15,6 @@ from functools import partial
 from random import Random
 
 import anyio
-from enclave_world import KEYS
 from simulator import simulated
 
 from grail.errors import GrailError, QuorumNotReached, Refused
@@ -30,12 +29,13 @@ from simulation import schedule as kinds
 from simulation.book import LETTERS, book
 from simulation.carrier import PERIOD, Carrier, Life, lived
 from simulation.client import DEAD, LIMITS, REFUSED, SIGNED, TAKEN, VANISHED, Client
+from simulation.crew import crew, playing
 from simulation.ground import Ground
 from simulation.market import market
 from simulation.monitor import Monitor
 from simulation.network import Network
 from simulation.remembered import remembered
-from simulation.schedule import QUORUM, STORM, Event, N, Schedule
+from simulation.schedule import STORM, Event, Schedule
 from simulation.station import Instance, Station, job_of
 from simulation.town import configuration
 from simulation.unsafe import Unsafe
@@ -92,15 +92,15 @@ class Play:
                 sick.get(n, ""),
                 self.life,
             )
-            for n in range(N)
+            for n in range(crew().size)
         ]
         chosen = market().world.configuration if self.life is None else configuration()
         self.scope = Scope(
             market().world.network.id,
             market().world.deploy.outpoint(0),
             chosen.digest,
-            tuple(key.public for key in KEYS),
-            QUORUM,
+            crew().public,
+            crew().quorum,
         )
 
     async def run(self) -> float:
@@ -172,7 +172,7 @@ class Play:
         A host that asks either of two by chance counts with the sick as long as it does.
         """
         cloned = [s for s in self.stations if not s.sick and sum(i.up for i in s.instances) > 1]
-        for station in cloned[kinds.MOST_SICK - len(self.schedule.sick) :]:
+        for station in cloned[crew().most_sick - len(self.schedule.sick) :]:
             for instance in station.instances[:-1]:
                 instance.up = False
 
@@ -431,7 +431,7 @@ def _first(exc: BaseException) -> BaseException:
 
 def play(schedule: Schedule) -> Outcome:
     """Play a schedule. Raises `Unsafe` when an invariant breaks."""
-    with remembered(), _plainly():
+    with playing(schedule.operators), remembered(), _plainly():
         stage = Play(schedule)
         with lived(stage.life):
             seconds = simulated(stage.run)

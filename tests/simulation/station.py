@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache, lru_cache
+from functools import lru_cache
 from random import Random
 from typing import TYPE_CHECKING
 
-from enclave_world import KEYS, acting
+from enclave_world import acting
 from made_chain import MadeChain
 
 from grail.bitcoin.tx import Tx
@@ -27,6 +27,7 @@ from grail.operators.spent import family_of
 from grail.types import BlockHash, Txid
 from grail_enclave.enclave import Enclave
 from grail_host.conflicts import Watched, read_watched
+from simulation.crew import crew, per_crew
 from simulation.ground import Ground
 from simulation.market import market
 from simulation.monitor import Monitor
@@ -78,12 +79,12 @@ def request_of(frame: Frame) -> bytes | None:
     return body if isinstance(body, bytes) else None
 
 
-@cache
+@per_crew
 def _template() -> Enclave:
     return market().world.enclave()
 
 
-@cache
+@per_crew
 def _record() -> object:
     return market().world.deploy_record().to_value()
 
@@ -143,7 +144,7 @@ def begun(instance: Instance) -> Enclave:
     else:
         enclave = Enclave(
             market().world.configuration,
-            KEYS[instance.operator],
+            crew().keys[instance.operator],
             trace=instance.trace,
             handed_over=instance.handed_over,
         )
@@ -319,5 +320,5 @@ class Station:
         best = replace(head.best, height=head.best.height + 50, work=head.best.work + 200)
         head = replace(head, v=v, best=best)
         return Reply(
-            replace(message, head=head).signed(KEYS[self.operator]).serialize()
+            replace(message, head=head).signed(crew().keys[self.operator]).serialize()
         ).serialize()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 
 import cbor2
 import slow_spells
@@ -16,7 +15,8 @@ from made_chain import Block
 
 from grail.bitcoin.tx import Tx
 from grail.types import OutPoint, Txid
-from simulation.market import ROSTER, market
+from simulation.crew import per_crew
+from simulation.market import market
 from simulation.unsafe import Unsafe
 
 
@@ -86,20 +86,20 @@ def _length(raw: bytes) -> tuple[int, bytes]:
     return int.from_bytes(raw[1 : 1 + width], "little"), raw[1 + width :]
 
 
-@cache
+@per_crew
 def _token() -> tuple[str, bytes, bytes]:
     contract = bytes(market().zkbtc)
     return "t", contract[:32], contract[32:]
 
 
-@cache
+@per_crew
 def vault_script() -> bytes:
     """The vault's script, rebuilt by the slow model."""
     ground = market()
-    return slow_spells.guard(ground.world.network.id, bytes(ground.zkbtc), ROSTER)
+    return slow_spells.guard(ground.world.network.id, bytes(ground.zkbtc), ground.world.roster)
 
 
-@cache
+@per_crew
 def base() -> Scan:
     """The market's chain, scanned once."""
     scan = Scan()

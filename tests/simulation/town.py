@@ -1,4 +1,4 @@
-"""Sixteen attested enclaves that hold one roster: where the roster's part of a schedule begins.
+"""Attested enclaves that hold one roster: where the roster's part of a schedule begins.
 
 They link, vouch for the first roster, say state 0 and hear each other, all by frames, once in a
 process. What each of them knows then is copied into the instances with which a schedule begins.
@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
-from functools import cache
 from typing import Any, TypeVar
 
-from enclave_world import KEYS
 from society_world import Towns, attesting
 
 from grail.operators.configuration import Configuration
 from grail.roster.state import RosterState
 from grail_enclave.society import Society
+from simulation.crew import crew, per_crew
 from simulation.market import market
 from simulation.quiet import links, papers_of
 
@@ -26,18 +25,18 @@ FRESH = 28
 T = TypeVar("T")
 
 
-@cache
+@per_crew
 def configuration() -> Configuration:
     """The market's, with attestation asked for."""
     return replace(market().world.configuration, attesting=attesting(fresh_seconds=FRESH))
 
 
-@cache
+@per_crew
 def town() -> Towns:
-    """The sixteen, at the second 0 of their clocks."""
+    """All of them, at the second 0 of their clocks."""
     with links("town"):
         made = Towns(configuration(), [])
-        for key in KEYS:
+        for key in crew().keys:
             made.add(key, own=papers_of(configuration()))  # type: ignore[arg-type]
         made.link_all()
         made.agree()

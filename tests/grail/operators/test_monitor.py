@@ -30,7 +30,7 @@ def monitor() -> Monitor:
 
 def finished(name: str) -> Tx:
     entry = book()[name]
-    return signed(entry.built, *entry.signers)
+    return signed(market().world, entry.built, *entry.signers)
 
 
 def checked(monitor: Monitor, name: str) -> None:
