@@ -105,7 +105,7 @@ class World:
         )
         purse = Purse([], account("grail").script, RATE)
         built = draft_deploy(
-            self.network, self.app, self.roster, coin, purse, height=self.chain.height + 1
+            self.network, self.app, self.epoch0, coin, purse, height=self.chain.height + 1
         )
         self.deploy = prove(built).signed_by(account("grail"))
         self.confirm(self.deploy)
@@ -128,8 +128,8 @@ class World:
         return KEYS[: self.operators]
 
     @cached_property
-    def roster(self) -> Roster:
-        """The first roster."""
+    def epoch0(self) -> Roster:
+        """The roster of epoch 0."""
         return Roster.of(0, [key.public for key in self.keys], self.quorum)
 
     # The chain.
@@ -166,7 +166,7 @@ class World:
             if tx.txid in self.transactions
         }
         raws = {txid: tx.serialize() for txid, tx in self.transactions.items()}
-        return Known(raws, inclusions, [self.roster])
+        return Known(raws, inclusions, [self.epoch0])
 
     # What users ask for.
 
@@ -174,7 +174,7 @@ class World:
     def context(self) -> Context:
         """What drafts need to know."""
         bundle = self.app.bundle
-        reigns = (Reign(self.roster, self.deployed_at + self.network.k),)
+        reigns = (Reign(self.epoch0, self.deployed_at + self.network.k),)
         record = Record(self.zkbtc, reigns)
         return Context(self.network, record, self.chain.height + 1, {bundle.vk: bundle})
 
@@ -229,7 +229,7 @@ class World:
         }
         for spend in built.check().quorum_inputs:
             signatures = {key: found[spend.index] for key, found in given.items()}
-            witness = quorum_witness(self.roster, spend.leaf, signatures)
+            witness = quorum_witness(self.epoch0, spend.leaf, signatures)
             tx = tx.with_witness(spend.index, witness)
         return tx
 
@@ -260,12 +260,12 @@ class World:
     @cached_property
     def first_roster(self) -> FirstRoster:
         """The roster with everybody's signature."""
-        fields = roster_fields(self.roster)
+        fields = roster_fields(self.epoch0)
         signatures = {
             key.public: ask(Enclave(self.configuration, key), "first_roster/sign", fields).unwrap()
             for key in self.keys
         }
-        return FirstRoster.gathered(self.roster, signatures)
+        return FirstRoster.gathered(self.epoch0, signatures)
 
     def bare(self, index: int = 0, **changes: Any) -> Enclave:
         """An enclave that knows the headers only."""

@@ -90,7 +90,8 @@ class Campaign:
     @property
     def befell(self) -> dict[str, int]:
         """What befell rosters, by kind; liars among their members count as one."""
-        return {kind: self.counts[kind] for kind in (SAY, ECLIPSE, HOLD, STRANGER, EQUIVOCATING)}
+        kinds = (SAY, ECLIPSE, HOLD, STRANGER, EQUIVOCATING, "clocks off", "builds accepted")
+        return {kind: self.counts[kind] for kind in kinds}
 
     @property
     def signed(self) -> int:

@@ -29,7 +29,7 @@ from simulation.crew import crew
 from simulation.elders import Elders, Sight
 from simulation.quiet import links, papers_of
 from simulation.schedule import CORRUPT, DEAD, DRAGGING, EQUIVOCATING, RACING, SLOW, Schedule
-from simulation.town import FRESH, configuration, following, settled
+from simulation.town import FRESH, configuration, settled, wished
 from simulation.unsafe import Unsafe
 
 if TYPE_CHECKING:
@@ -80,6 +80,11 @@ class Life:
         self.elders = Elders(frozenset(crew().public), accepted)
 
     # Instances.
+
+    def is_off(self, station: Station) -> bool:
+        """Whether an operator's clock shows by now that it is none."""
+        shown = society_of(station.newest)._pulse.clock() - 1_000.0 * station.operator
+        return self.rate(station.operator) != 1.0 and abs(shown - now()) > FRESH
 
     def rate(self, operator: int) -> float:
         """Seconds that an operator's clock shows for each true one."""
@@ -191,6 +196,7 @@ class Life:
         if not self.elders.equal({who: view.digest() for who, view in views.items()}, rounds):
             return False
         view = next(iter(views.values()))
+        self.monitor.counts["builds accepted"] = len(view.agreed.images) - 1
         unheard = {
             crew().public[liar.operator]
             for liar in stations
@@ -296,9 +302,8 @@ class Carrier:
         if view.open in instance.wished:
             return
         instance.wished.add(view.open)
-        state = following(view.agreed, rival=self._other)
         with suppress(GrailError):
-            self._life.ask(instance, Frame(frames.ROSTER_SAY, state.serialize()))
+            self._life.ask(instance, wished(view.agreed, rival=self._other))
 
     def _undialled(self, instance: Instance) -> list[int]:
         for peer, line in list(self._lines.items()):

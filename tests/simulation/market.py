@@ -132,7 +132,7 @@ def signed(world: World, built: Assembled, *accounts: Account) -> Tx:
     for spend in built.check().quorum_inputs:
         digest = sighash(tx, built.spent_outputs, spend.index, leaf_hash=spend.leaf.leaf_hash)
         signatures = {key.public: key.sign(digest) for key in world.keys[: world.quorum]}
-        tx = tx.with_witness(spend.index, quorum_witness(world.roster, spend.leaf, signatures))
+        tx = tx.with_witness(spend.index, quorum_witness(world.epoch0, spend.leaf, signatures))
     return tx
 
 

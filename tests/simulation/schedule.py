@@ -18,7 +18,7 @@ from simulation.crew import Crew, N
 STORM = 12.0
 """Virtual seconds in which faults happen; after it only the sick operators stay sick."""
 
-CREWS = (*14 * [4], *5 * [8], N)
+CREWS = (*9 * [4], *10 * [8], N)
 """Operators of a schedule with a living roster: what they cost grows with the square."""
 SEALED = 0.04
 """The part of those that run on real links and documents."""
@@ -60,6 +60,9 @@ SCENES = (
     ("BC", "C1", "B1"),
     ("S1", "S2"),
     ("S1", "S2", "S3"),
+    ("S1", "S2", "S3", "S4"),
+    ("A1", "A2", "A3", "AB", "CA"),
+    ("A1", "A2", "A3", "AB", "CA", "BC"),
     ("D1", "D2"),
     ("D1", "DE", "E1"),
     ("DE", "D2"),
@@ -86,7 +89,7 @@ class Event:
     """Something happens at a moment; which fields count depends on the kind.
 
     restart, clone: `operator`, after `seconds` down. partition: `operators` are cut off for
-    `seconds`. conflict: the owner of coin `which` of `entry` spends it elsewhere, in a block.
+    `seconds`, and reach each other alone. conflict: the owner of coin `which` of `entry` spends it elsewhere, in a block.
     reorg: `depth` blocks are replaced by one more, `empty` or not. say: all operators want another
     state of the roster. eclipse: the enclave of `operator` meets none but `operators` for `seconds`.
     hold: its host brings it what comes on links `seconds` later. stranger: one without a seat dials
@@ -207,7 +210,8 @@ def alive(schedule: Schedule, chance: Random) -> Schedule:
     asks = schedule.asks
     if chance.random() < 0.6:
         victim = chance.choice([operator for operator in well if operator not in lost])
-        chosen = tuple(sorted(chance.sample(operators, chance.choice((0, 0, 0, 3)))))
+        some = chance.choice((0, 0, 0, max(1, schedule.operators * 3 // 16)))
+        chosen = tuple(sorted(chance.sample(operators, some)))
         at, lasts = chance.random() * 2, WINDOW + 2 + chance.random() * 12
         events.append(
             Event(round(at, 3), ECLIPSE, victim, operators=chosen, seconds=round(lasts, 3))

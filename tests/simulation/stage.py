@@ -125,6 +125,8 @@ class Play:
         for client in self.clients:
             self._judge(client)
         self._mine(Event(0, kinds.BLOCK))
+        if self.life is not None:
+            self.monitor.counts["clocks off"] += sum(map(self.life.is_off, self.stations))
 
     def _carriers(self) -> Iterator[Carrier]:
         """Who carries the links, for each instance that has some."""
@@ -305,6 +307,7 @@ class Play:
         for operator in event.operators:
             station = self.stations[operator]
             station.cut_until = max(station.cut_until, until)
+            station.cut_with = frozenset(event.operators)
 
     def _say(self, _event: Event) -> None:
         assert self.life is not None

@@ -163,7 +163,7 @@ class Station:
 
     An equivocating one runs an `other` instance beside it, which the rounds never hear of. Until
     `eclipsed_until` its enclave meets none but the `chosen` peers; until `held_until` the host keeps
-    back what comes on links.
+    back what comes on links; until `cut_until` it reaches those that are `cut_with` it alone.
     """
 
     operator: int
@@ -179,6 +179,7 @@ class Station:
     instances: list[Instance] = field(default_factory=list)
     watched: dict[Family, bytes] = field(default_factory=dict)
     cut_until: float = 0.0
+    cut_with: frozenset[int] = frozenset()
     tips: set[BlockHash] = field(default_factory=set)
     faces: dict[Txid, Instance] = field(default_factory=dict)
 
@@ -207,7 +208,9 @@ class Station:
     def meets(self, peer: Station, now: float) -> bool:
         """Whether messages of links come through from a peer."""
         eclipsed = self.eclipsed_until > now and peer.operator not in self.chosen
-        return not eclipsed and max(self.cut_until, peer.cut_until) <= now
+        cut = self.cut_until > now, peer.cut_until > now
+        together = all(cut) and peer.operator in self.cut_with and self.operator in peer.cut_with
+        return not eclipsed and (together or not any(cut))
 
     def answer(self, frame: Frame) -> bytes | None:
         """The reply of an instance that is up; None when there is none."""
@@ -315,7 +318,7 @@ class Station:
         kind = Promise if frame.kind == frames.PROMISE else Vote
         message = kind.parse(reply.body)
         head = message.head
-        victims = self.chance.sample(range(len(head.v)), 4)
+        victims = self.chance.sample(range(len(head.v)), crew().most_sick)
         v = tuple(e + 3 if i in victims else e for i, e in enumerate(head.v))
         best = replace(head.best, height=head.best.height + 50, work=head.best.work + 200)
         head = replace(head, v=v, best=best)

@@ -96,7 +96,7 @@ def _token() -> tuple[str, bytes, bytes]:
 def vault_script() -> bytes:
     """The vault's script, rebuilt by the slow model."""
     ground = market()
-    return slow_spells.guard(ground.world.network.id, bytes(ground.zkbtc), ground.world.roster)
+    return slow_spells.guard(ground.world.network.id, bytes(ground.zkbtc), ground.world.epoch0)
 
 
 @per_crew

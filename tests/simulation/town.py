@@ -10,9 +10,12 @@ import copy
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from society_world import Towns, attesting
+from society_world import IMAGE, NEXT, Towns, attesting
 
+from grail.operators import frames
 from grail.operators.configuration import Configuration
+from grail.operators.frames import Frame
+from grail.operators.link_frames import images_frame
 from grail.roster.state import RosterState
 from grail_enclave.society import Society
 from simulation.crew import crew, per_crew
@@ -21,6 +24,9 @@ from simulation.quiet import links, papers_of
 
 FRESH = 28
 """Seconds for which a sign of life is good: what is said comes round to all, and back, in twenty."""
+
+OTHER = (bytes([0xFC]) * 48, *NEXT[1:])
+"""A build that liars want."""
 
 T = TypeVar("T")
 
@@ -70,11 +76,16 @@ def _apart(thing: T) -> T:
     return made
 
 
-def following(before: RosterState, *, rival: bool = False) -> RosterState:
-    """The state that all hosts want next: one seat is elsewhere. Liars want it somewhere else."""
+def wished(before: RosterState, *, rival: bool = False) -> Frame:
+    """What all hosts want next: one seat elsewhere, then another build. Liars want another one."""
     number = before.number + 1
+    if number % 2 == 0:
+        more = OTHER if rival else NEXT
+        more_or_less = (IMAGE,) if more in before.images else tuple(sorted([IMAGE, more]))
+        return images_frame(more_or_less)
     seats: list[Any] = list(before.seats)
     at = number % len(seats)
     seats[at] = replace(seats[at], zone=f"{'rival' if rival else 'zone'}-{number}")
     previous = before.digest(market().world.network.id)
-    return replace(before, number=number, previous=previous, seats=tuple(seats))
+    state = replace(before, number=number, previous=previous, seats=tuple(seats))
+    return Frame(frames.ROSTER_SAY, state.serialize())

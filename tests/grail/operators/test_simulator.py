@@ -1,4 +1,4 @@
-"""Schedules of rivals, faults and forks over sixteen real enclaves (tests/simulation says how).
+"""Schedules of rivals, faults and forks over real enclaves (tests/simulation says how).
 
 A failing seed is named, its schedule shrunk and saved: `simulation.replay` plays it again.
 """
@@ -26,7 +26,7 @@ from simulation.station import Instance, Station
 from grail.operators.memory import Memory, Place
 
 BEGIN = int(os.environ.get("SEED", "1"))
-SCHEDULES, PLAIN = 2_000, 200
+SCHEDULES, PLAIN = 2_000, 600
 """With a living roster, and of rounds alone among sixteen. From `BEGIN` on. `make nightly` and `make accept` play more, from seeds that nobody chose."""
 PART = 40
 
