@@ -3,13 +3,15 @@
     result = play(users=20, swaps=200)
 
 Every user is a thread that swaps through one of several connections, each of which coordinates for
-itself; blocks come when the pool's chain of unconfirmed uses is full. At the end the pool's states
+itself; those of one connection do not queue at the pool, so that rivals overtake each other. Nobody
+takes less than a limit of his own. Blocks come when the pool's chain of unconfirmed uses is full. At the end the pool's states
 are replayed from the blocks with plain integers, and every user's sats and units are compared to
 what he was told.
 """
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import random
 import statistics
@@ -29,6 +31,7 @@ from grail.connection.connection import Connection, Wallet, connect
 from grail.connection.swap import SwapReceipt
 from grail.draft.draft import CARRIER, Draft
 from grail.errors import Refused, Unavailable
+from grail.operators.turns import Turn
 from grail_devnet.devnet import Devnet
 
 RESERVES = (40_000_000, 10**11)
@@ -39,6 +42,8 @@ UNITS = (1_000_000, 25 * 10**8)
 TOLD = 20
 """Swaps between two words of progress."""
 CONNECTIONS = 4
+LIMIT = 9_500
+"""Of 10,000 units that the pool gives for a wish when it is made: its owner takes no fewer."""
 TRIES = 40
 """How often a user asks again after a failure that says that he may."""
 
@@ -126,9 +131,10 @@ class Crowd:
 
     def _swap(self, wallet: Wallet, give: App, amount: int) -> None:
         begun = time.monotonic()
+        least = self.net.pool(self.pool).quote(give, amount).taken * LIMIT // 10_000
         for attempt in range(TRIES):
             try:
-                receipt = wallet.swap(self.pool, give, amount, least=1, patience=PATIENCE)
+                receipt = wallet.swap(self.pool, give, amount, least=least, patience=PATIENCE)
             except (Refused, Unavailable) as exc:
                 limit = isinstance(exc, Refused) and exc.rule == "StaleTip"
                 if limit and not exc.detail.startswith("the pool was taken"):
@@ -187,6 +193,8 @@ def play(
         others = [
             stack.enter_context(connect(running.file, progress=False)) for _ in range(CONNECTIONS)
         ]
+        hasty = others[0].session
+        hasty.turn = lambda _: contextlib.nullcontext(Turn())  # type: ignore[assignment,method-assign]
         progress("a pool, and coins for everybody")
         pool, token, chosen = _opened(net, others, users)
         crowd = Crowd(running, net, pool, token, chosen, swaps, seed, progress)

@@ -6,6 +6,7 @@ One network of sixteen operators of its own, since blocks are undone here. After
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 
@@ -20,9 +21,11 @@ from grail.draft.draft import CARRIER, Draft, Purse
 from grail.errors import (
     ChainFull,
     GrailError,
+    NodeError,
     Superseded,
 )
 from grail.exchange.pool import draft_move, swapping
+from grail.wallet.coins import Coin
 
 pytestmark = pytest.mark.devnet
 
@@ -125,6 +128,63 @@ def test_S23_a_swapper_who_double_spends_his_own_input_stalls_the_pool_for_one_b
     assert life.net.fate(swapped).state == CONFIRMED
     with pytest.raises(GrailError):
         call(session.publish, decided.tx)
+    check_books(life.net)
+
+
+def test_S23_a_cluster_filled_up_by_a_swapper_stalls_the_pool_for_one_block(life: Life) -> None:
+    """To the node's own limit: she hangs what it takes no more of on the change of her swap."""
+    life.net.mine()
+    mallory = life.net.wallet("mallory-hangs")
+    life.net.faucet(mallory, 300_000)
+    life.alice.transfer(life.net.zkbtc, 10_000, mallory)
+    life.net.mine()
+    begun = life.swap(mallory, 2_300)
+    tx = life.net.portal.call(life.net.session.ledger.transaction, begun.txid)
+    sats, vout = max((o.sats, at) for at, o in enumerate(tx.outputs) if o.script == mallory.script)
+    assert sats > 50_000
+    coin, hung, told = Coin(tx.outpoint(vout), tx.outputs[vout], {}), 0, ""
+    while not told:
+        child = life.pays_itself(mallory, coin, 300)
+        try:
+            life.devnet.node.sendrawtransaction(child.serialize())
+        except NodeError as exc:
+            told = str(exc)
+        else:
+            coin, hung = Coin(child.outpoint(0), child.outputs[0], {}), hung + 1
+    full = r"too-large-cluster|too-long-mempool-chain"
+    assert re.search(full, told)
+    assert life.net.session.configuration.max_unconfirmed < hung < 100
+
+    with pytest.raises(ChainFull, match=full) as caught:
+        life.swap(amount=2_400)
+    assert "mine()" in caught.value.hint
+    (signed,) = life.net.session.unfinished
+    timer = threading.Timer(1.0, life.devnet.node.generatetodescriptor, (1, life.alice.script))
+    timer.start()
+    patient = life.bob.swap(life.pool, life.net.zkbtc, 2_400, least=1, patience=60)
+    timer.join()
+    assert patient.txid == signed  # the same one, and no second
+    assert not list(life.net.session.unfinished)
+    life.net.mine()
+    check_books(life.net)
+
+
+def test_G12_a_swap_that_is_held_back_for_a_thousand_blocks_is_what_was_signed(life: Life) -> None:
+    """Its owner publishes it when he likes: the amounts are those that he signed, nobody owes more."""
+    call, session = life.net.portal.call, life.net.session
+    life.net.mine()
+
+    call(session.refresh)
+    port = pool_port(session, life.pool)
+    purse = Purse(session.usable(life.bob.script), life.bob.script, session.rate)
+    move = swapping(port, life.net.zkbtc, 2_500)
+    built = draft_move(session.context(), session.apps.pool, port, purse, move).prove()
+    held = call(session.sign, call(session.request, built, life.bob.inner.account)).tx
+    before = life.reserve()
+    life.net.mine(1_000)
+    call(session.publish, held)
+    life.net.mine()
+    assert life.reserve() == before + 2_500
     check_books(life.net)
 
 

@@ -14,3 +14,4 @@ def test_L8_five_users_swap_at_once_through_a_reorg_and_every_sat_is_where_it_sh
     assert result.difference == 0
     assert result.reorged == 2
     assert result.longest_chain > 5
+    assert result.rebased > 0

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from tests.kernel import verify_spend
 from grail.bitcoin.tx import Tx
 from grail.charms.app import Contract
 from grail.connection.connection import Connection, Wallet, connect
-from grail.connection.swap import pool_port
+from grail.connection.swap import Intent, SwapReceipt, pool_port, swap
 from grail.crypto.schnorr import KeyPair
 from grail.draft.draft import Purse
 from grail.errors import (
@@ -29,6 +30,7 @@ from grail.errors import (
 )
 from grail.exchange.pool import draft_move, swapping
 from grail.operators.asking import Limits
+from grail.operators.turns import Turn
 from grail.types import OutPoint
 from grail_devnet import attacks
 from grail_devnet.devnet import Devnet
@@ -161,7 +163,7 @@ def test_certificate_of_eleven_votes_signs_nothing(
     assert session.ledger.coin(port.coin.outpoint) is None
 
 
-def test_L8_rival_swaps_are_rebased_and_both_complete(
+def test_L8_rival_swaps_take_turns_and_both_complete(
     net: Connection, alice: Wallet, bob: Wallet, pool: Contract
 ) -> None:
     net.mine()
@@ -184,6 +186,74 @@ def test_L8_rival_swaps_are_rebased_and_both_complete(
         "bob": 3_000,
     }
     assert net.pool(pool).reserves[net.zkbtc] == before + 6_000
+
+
+@dataclass
+class Race:
+    """Alice swaps, and while she proves Bob takes the pool: so many `times`, each a winner."""
+
+    net: Connection
+    alice: Wallet
+    hasty: Wallet
+    pool: Contract
+    times: int = 1
+    winners: list[SwapReceipt] = field(default_factory=list)
+
+    def swap(self, amount: int, least: int = 1) -> SwapReceipt:
+        intent = Intent(self.pool, self.net.zkbtc, amount, least)
+        alice = self.alice.inner.account
+        return self.net.portal.call(swap, self.net.session, alice, intent, self._step)
+
+    def _step(self, what: str) -> None:
+        if what == "prove" and len(self.winners) < self.times:
+            amount = 2_000 + len(self.winners)
+            self.winners.append(self.hasty.swap(self.pool, self.net.zkbtc, amount, least=1))
+
+
+@pytest.fixture
+def race(net: Connection, alice: Wallet, bob: Wallet, pool: Contract) -> Iterator[Race]:
+    """Bob, by another connection, does not queue: a queue is a hint, never a lock."""
+    net.mine()
+    with connect(net.session.file, progress=False) as other:
+        other.session.turn = lambda _contract: contextlib.nullcontext(Turn())  # type: ignore[assignment,method-assign]
+        yield Race(net, alice, other.wallet(bob.name), pool)
+
+
+def test_L8_a_swap_whose_pool_was_taken_is_rebased(race: Race) -> None:
+    race.times = 2
+    zkbtc, before = race.net.zkbtc, race.net.pool(race.pool)
+    first = before.quote(zkbtc, 5_000).taken
+    receipt = race.swap(5_000)
+    assert len(race.winners) == len(receipt.overtaken) == 2
+    assert receipt.overtaken[0] == first > receipt.overtaken[1] > receipt.got
+    after = race.net.pool(race.pool)
+    (token,) = set(after.reserves) - {zkbtc}
+    assert after.reserves[zkbtc] - before.reserves[zkbtc] == 5_000 + 2_000 + 2_001
+    paid_out = before.reserves[token] - after.reserves[token]
+    assert paid_out == receipt.got + sum(winner.got for winner in race.winners)
+
+
+def test_L8_a_rebase_ends_at_the_users_own_limit(race: Race) -> None:
+    quote = race.net.pool(race.pool).quote(race.net.zkbtc, 6_000).taken
+    held, published = race.alice.balance().held(), len(race.net.receipts)
+    with pytest.raises(Refused, match=f"was faster, the quote was {quote}") as caught:
+        race.swap(6_000, least=quote)
+    assert (caught.value.rule, caught.value.expected) == ("StaleTip", str(quote))
+    assert str(race.winners[0].txid) in str(caught.value)
+    assert int(caught.value.got) < quote
+    assert (race.alice.balance().held(), len(race.net.receipts)) == (held, published)
+    assert not list(race.net.session.unfinished)
+
+
+def test_L8_who_is_always_overtaken_is_told_by_whom(
+    race: Race, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    race.times = 3
+    monkeypatch.setattr("grail.connection.swap.REBASES", 1)
+    with pytest.raises(Refused, match="taken by others 2 times") as caught:
+        race.swap(7_000)
+    assert caught.value.rule == "StaleTip"
+    assert str(race.winners[1].txid) in str(caught.value)
 
 
 def test_quote_below_the_least_wanted_is_StaleTip_and_asks_nobody(

@@ -73,6 +73,11 @@ LAG_PAUSE = 0.1
 
 Step = Callable[[str], None]
 
+NO_ROOM = re.compile("too-large-cluster|too-long-mempool-chain")
+"""What Bitcoin Core calls a transaction with too many unconfirmed ones about it."""
+
+ROOM_HINT = "wait for a block, or give `patience`; on a devnet: net.mine(), or `grail devnet mine`"
+
 
 class Apps:
     """The project's own apps, compiled when first needed."""
@@ -392,8 +397,7 @@ class Session:
             raise ChainFull(
                 f"{len(found)} unconfirmed transactions hang together, expected at most {most} "
                 "below the next one",
-                hint="wait for a block, or give `patience`; on a devnet: net.mine(), or "
-                "`grail devnet mine`",
+                hint=ROOM_HINT,
             )
 
     @contextlib.asynccontextmanager
@@ -592,7 +596,8 @@ class Session:
     async def publish(self, tx: Tx) -> None:
         """Send a transaction, with its parents that the node dropped: it may pay for them.
 
-        One that the node has already is fine. Raises `NodeError`.
+        One that the node has already is fine. Raises `ChainFull` when others hang so much on its
+        parents that the node takes no more before a block, `NodeError` else.
         """
         below = self.outbox.dropped_parents(self.ledger, tx)
         try:
@@ -601,6 +606,10 @@ class Session:
             else:
                 await self.node.sendrawtransaction(tx.serialize())
         except NodeError as exc:
+            if NO_ROOM.search(str(exc)):
+                raise ChainFull(
+                    f"the node has no room below a block: {exc}", hint=ROOM_HINT
+                ) from exc
             if exc.code != ALREADY_CONFIRMED and "already" not in str(exc):
                 raise
 

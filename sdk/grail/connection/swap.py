@@ -126,12 +126,12 @@ class _Swap:
     winner: str = ""
 
     async def run(self) -> SwapReceipt:
-        begun = await self._begun()
-        if begun is not None:
-            return begun
         until = anyio.current_time() + self.patience
         while len(self.overtaken) <= REBASES:
             try:
+                begun = await self._begun()  # what was signed and found no room is sent again, too
+                if begun is not None:
+                    return begun
                 # One at a time, as far as users queue: the others' proofs would be for nothing.
                 async with self.session.turn(self.intent.pool) as turn:
                     await self._catch_up(turn.last)
