@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from enclave_world import World
+from enclave_world import KEYS, World
 from forged_documents import MEASUREMENT, PCRS
 from link_world import AUTHORITY
 
@@ -235,3 +235,17 @@ class Towns:
 
     def shown(self, at: int) -> RosterShown:
         return RosterShown.from_fields(self.stations[at].ask(Frame(frames.ROSTER_VIEW)))
+
+
+def sixteen() -> tuple[World, Towns]:
+    """A network of attested enclaves that have the deploy on record."""
+    world = World.begun()
+    world.configuration = replace(world.configuration, attesting=attesting())
+    towns = Towns(world.configuration, [])
+    for key in KEYS:
+        towns.add(key)
+    towns.start()
+    for station in towns.stations:
+        world.feed(station.enclave)
+        station.ask(Frame(frames.RECORD, world.deploy_record().to_value()))
+    return world, towns

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from grail.bitcoin.addresses import Roster
@@ -20,8 +20,9 @@ class Anchors:
     """Configuration, headers, roster record and caches of one enclave at one moment.
 
     `heard` is the best header that each operator, by key, reported in a message that verified.
-    `agreed` is the roster that the own operator wants to follow the newest one. `fresh` is how many
-    members are known to have lived just now; None where that is not asked.
+    `agreed` is the roster that the own operator wants to follow the newest one. `alive` are the
+    members that are known to have lived just now, None where that is not asked; `told` is the
+    roster of the newest state that they agreed on.
     """
 
     configuration: Configuration
@@ -31,7 +32,8 @@ class Anchors:
     verdicts: VerdictCache = field(default_factory=lambda: VerdictCache(MAGIC))
     heard: Mapping[XOnlyKey, BestHeader] = field(default_factory=dict)
     agreed: Roster | None = None
-    fresh: int | None = None
+    alive: Collection[XOnlyKey] | None = None
+    told: Roster | None = None
 
     @property
     def tip(self) -> Tip:

@@ -369,7 +369,8 @@ class Enclave:
             self._verdicts,
             self._reported(),
             self._members.agreed,
-            None if self._society is None else self._society.fresh,
+            None if self._society is None else self._society.alive,
+            None if self._society is None else self._society.told,
         )
 
     def _reported(self) -> dict[XOnlyKey, BestHeader]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from grail.bitcoin.addresses import quorum_leaf
+from grail.bitcoin.addresses import Roster, quorum_leaf
 from grail.bitcoin.psbt import Psbt
 from grail.bitcoin.spv import COINBASE_MATURITY, is_coinbase
 from grail.bitcoin.tx import SEQUENCE, TxIn
@@ -14,6 +14,7 @@ from grail.charms.rules import Prevout
 from grail.errors import DecodeError, InvalidInput, Refused, SpellIncorrect
 from grail.operators.evidence import TxEvidence
 from grail.types import Txid, TxOut
+from grail_enclave.anchors import Anchors
 from grail_enclave.caches import RequestBundles
 from grail_enclave.case import Case
 from grail_enclave.established import (
@@ -204,14 +205,8 @@ class ViewRule:
                 got=f"next height {anchors.next_height}",
                 expected="a height within a reign",
             )
-        if anchors.fresh is not None and anchors.fresh < reign.roster.quorum:
-            raise Refused(
-                self.name,
-                "this enclave is cut off: too few members lived just now, as far as it knows",
-                got=str(anchors.fresh),
-                expected=f"at least {reign.roster.quorum}",
-                hint="it signs again once their heartbeats come in",
-            )
+        self._check_told(anchors)
+        self._check_alive(anchors, reign.roster)
         # Up to n - q operators may lie; so the one after them, from the top, is no exaggeration.
         spare = len(reign.roster.keys) - reign.roster.quorum
         reported = sorted(
@@ -227,6 +222,32 @@ class ViewRule:
                 expected=f"{known}, less at most {policy.network.staleness}",
             )
         return Viewed(reign)
+
+    def _check_told(self, anchors: Anchors) -> None:
+        """The members agreed on no roster that the chain does not have (threat R12)."""
+        told, record = anchors.told, anchors.record.rosters
+        if told is not None and (told.epoch >= len(record) or record[told.epoch] != told):
+            raise Refused(
+                self.name,
+                "the members agreed on a roster that is not the one on chain",
+                got=f"epoch {told.epoch}",
+                expected=f"a roster of the record, which has {len(record)}",
+                hint="the chain decides: this enclave signs again when both say the same",
+            )
+
+    def _check_alive(self, anchors: Anchors, ruling: Roster) -> None:
+        """A quorum of those who rule lived just now: others' hearts do not count (threat R8)."""
+        if anchors.alive is None:
+            return
+        alive = len(set(anchors.alive) & set(ruling.keys))
+        if alive < ruling.quorum:
+            raise Refused(
+                self.name,
+                "this enclave is cut off: too few members lived just now, as far as it knows",
+                got=str(alive),
+                expected=f"at least {ruling.quorum}",
+                hint="it signs again once their heartbeats come in",
+            )
 
 
 class SpellRule:

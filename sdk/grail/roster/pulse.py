@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from grail.crypto.schnorr import KeyPair
-from grail.errors import Refused, SignatureInvalid
+from grail.errors import SignatureInvalid
 from grail.operators.messages import BestHeader
 from grail.roster.heartbeat import ECHO, Heartbeat
 from grail.roster.signed import Ground
@@ -109,22 +109,10 @@ class Pulse:
         """The newest heartbeat of a member."""
         return self._newest.get(key)
 
-    def fresh(self, seconds: float = FRESH_SECONDS) -> int:
-        """How many members, this one included, lived within so many seconds."""
-        ages = [self.age(key) for key in self.members]
-        return sum(age is not None and age <= seconds for age in ages)
-
-    def check(self, quorum: int, seconds: float = FRESH_SECONDS) -> None:
-        """Raise `Refused` ViewStale unless a quorum of members was alive just now (threat R8)."""
-        fresh = self.fresh(seconds)
-        if fresh < quorum:
-            raise Refused(
-                "ViewStale",
-                f"members heard of within {seconds:.0f} s",
-                got=str(fresh),
-                expected=f"at least {quorum}",
-                hint="this enclave is cut off, or others are: it signs again once it hears them",
-            )
+    def alive(self, seconds: float = FRESH_SECONDS) -> frozenset[XOnlyKey]:
+        """The members, this one included, that lived within so many seconds."""
+        ages = {key: self.age(key) for key in self.members}
+        return frozenset(key for key, age in ages.items() if age is not None and age <= seconds)
 
     # For gossip.
 
