@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Final
 
@@ -16,12 +17,12 @@ from grail.attestation import pcr
 from grail.attestation.attested import MEASURED
 from grail.attestation.chain import Root
 from grail.attestation.verifier import Measurement, Policy
-from grail.bitcoin.addresses import Roster
+from grail.bitcoin.addresses import MAX_MEMBERS, Roster
 from grail.crypto.schnorr import KeyPair
-from grail.errors import GrailError, InvalidInput, Refused
+from grail.errors import GrailError, InvalidInput, LinkInvalid, Refused
 from grail.links.identity import Attestor, Own
 from grail.links.link import Terms
-from grail.links.switchboard import Switchboard
+from grail.links.switchboard import Reach, Switchboard
 from grail.operators.attesting import Attesting, Image
 from grail.operators.configuration import Configuration
 from grail.operators.link_frames import Sealed, Tick
@@ -101,9 +102,20 @@ class Society:
 
         And whom the own operator expects to join, or the chain has in a newer roster than this
         view: who joins late has to hear of the states between. A link gives no word and no vote.
+        Before a first roster they are no more than one may have: whoever runs the right image draws
+        keys without end (R10).
         """
         view = self._view
         if view is None:
+            peers = self._board.peers
+            if key not in peers and len(peers) >= MAX_MEMBERS:
+                raise LinkInvalid(
+                    "TooManyPeers",
+                    "before a first roster there are no links to more than one may have",
+                    got=str(len(peers) + 1),
+                    expected=f"at most {MAX_MEMBERS}",
+                    hint="accept a first roster: who is not in it loses its link",
+                )
             return
         coming = self._behind(view.agreed) and key in self._rosters[-1].keys
         if key in view.guilty or not (coming or key in self._expected):
@@ -165,12 +177,13 @@ class Society:
         out = []
         if self._view is not None:
             for number in sorted(numbers[: min(talks, MAX_TALKS)]):
-                self._board.post(number, Gossip(self._view, self._pulse).begin())
+                begun = Gossip(self._view, self._pulse).begin()
+                self._board.post(number, begun, asks=True)
                 out.append(self._sealed(number))
         board = self._board
         members = len(self._pulse.members)
         busy = self._pace.busy
-        return Tick(self.fresh, members, len(board.peers), board.dialled(), tuple(out), busy)
+        return Tick(len(self.alive), members, len(board.peers), board.dialled(), tuple(out), busy)
 
     def _sealed(self, number: int) -> Sealed:
         return Sealed(number, tuple(self._board.fetch(number)))
@@ -377,9 +390,15 @@ class Society:
     # What signing asks.
 
     @property
-    def fresh(self) -> int:
-        """How many members are known to have lived just now, this one included."""
-        return self._pulse.fresh(self._attesting.fresh_seconds)
+    def alive(self) -> frozenset[XOnlyKey]:
+        """The members that are known to have lived just now, this one included."""
+        return self._pulse.alive(self._attesting.fresh_seconds)
+
+    @property
+    def told(self) -> Roster | None:
+        """The roster of the newest state that the members agreed on."""
+        agreed = None if self._view is None else self._view.agreed
+        return None if agreed is None else agreed.roster
 
     def heard(self) -> Mapping[XOnlyKey, BestHeader]:
         """The best header of each member that is alive."""
@@ -392,24 +411,30 @@ class Society:
 
     def shown(self) -> RosterShown:
         """What people see."""
-        view, ages = self._view, self._board.ages()
+        view, reaches = self._view, self._board.reaches()
         return RosterShown(
             len(self._board.peers),
             None if view is None else view.agreed,
             bytes(32) if view is None else view.digest(),
             () if view is None else tuple(sorted(view.guilty)),
-            tuple(self._sight(key, ages.get(key)) for key in self._pulse.members),
+            tuple(self._sight(key, reaches.get(key)) for key in self._pulse.members),
         )
 
-    def _sight(self, key: XOnlyKey, attested: float | None) -> Sight:
+    def _sight(self, key: XOnlyKey, reach: Reach | None) -> Sight:
         newest = self._pulse.newest(key)
+        image = None if reach is None else reach.image
+        if key == self._key.public:
+            with suppress(GrailError):  # a module that does not answer is nothing to hide it for
+                image = self._own_image()
         return Sight(
             key,
             _milliseconds(self._pulse.age(key)),
-            _milliseconds(attested),
+            _milliseconds(None if reach is None else reach.age),
             self._pulse.silence(key) > self._attesting.silent_seconds,
             None if newest is None else newest.best.height,
             newest is not None and newest.leaving,
+            image[0] or None if image else None,
+            reach is not None and reach.answers,
         )
 
 

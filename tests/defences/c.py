@@ -74,6 +74,13 @@ DEFENCES: tuple[Defence, ...] = (
         "        pass\n",
         (f"{VERBS}::test_C5_a_retired_version_ends_with_1_above_its_height",),
     ),
+    Defence(
+        "C5",
+        "sdk/grail/connection/charms_view.py",
+        "            check_age(found.spell.version, height)\n",
+        "            pass\n",
+        (f"{VERBS}::test_C5_a_retired_version_in_a_new_block_is_shown_as_refused",),
+    ),
     *(
         Defence(
             "C6",

@@ -22,7 +22,7 @@ _RANGES = {
 def issue_rows() -> tuple[str, ...]:
     """The rows of the threat model that this list answers, in order: 137 of them.
 
-    Left out are rows of gossip and the bridge service, which are not there yet.
+    Left out are rows of sealed storage, key shares and the bridge service, which are not there yet.
     """
     return tuple(
         f"{letter}{number}"
@@ -30,6 +30,13 @@ def issue_rows() -> tuple[str, ...]:
         for number in _RANGES[letter][0]
         if number not in _RANGES[letter][1]
     )
+
+
+def part(threat: str) -> str:
+    """Which part of the work a row belongs to, by the letters and rows that it is made of."""
+    if threat[0] in "AR" or threat in {"S11", "S31", "G8"}:
+        return "A, R, S11, S31, G8"
+    return "C5, C6" if threat in {"C5", "C6"} else "S, C, G, Z, D"
 
 
 @dataclass(frozen=True, slots=True)

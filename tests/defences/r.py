@@ -13,6 +13,10 @@ GOSSIP = "grail/roster/test_gossip.py"
 PULSE = "grail/roster/test_pulse.py"
 CLOCK = "grail/attestation/test_clock.py"
 SOCIETY = "grail_enclave/test_society.py"
+CAPPED = (
+    "grail/roster/test_succession.py"
+    "::test_R2_no_state_follows_in_which_somebody_has_more_seats_than_his_cap"
+)
 SCHEDULES = "grail/operators/test_elders.py"
 
 
@@ -44,8 +48,19 @@ DEFENCES: tuple[Defence, ...] = (
         "enclave/grail_enclave/society.py",
         "        self._seats.check_shares(state)\n",
         "",
-        (f"{SOCIETY}::test_R2_seats_of_one_owner_are_capped",),
+        (f"{SOCIETY}::test_R2_seats_of_one_owner_account_or_zone_are_capped",),
     ),
+    Defence(
+        "R2",
+        "enclave/grail_enclave/society.py",
+        "            attesting.churn, attesting.per_owner, attesting.per_account, attesting.per_zone\n",
+        "            attesting.churn, attesting.per_owner, attesting.per_account\n",
+        (f"{SOCIETY}::test_R2_seats_of_one_owner_account_or_zone_are_capped[zone]",),
+    ),
+    _roster("R2", "succession", '{"owner": self.per_owner, ', "{", f"{CAPPED}[owner]"),
+    _roster("R2", "succession", '"account": self.per_account, ', "", f"{CAPPED}[account]"),
+    _roster("R2", "succession", ', "zone": self.per_zone}', "}", f"{CAPPED}[zone]"),
+    _roster("R2", "succession", "    policy.check_shares(after)\n", "", CAPPED),
     _roster(
         "R5",
         "view",
@@ -65,9 +80,9 @@ DEFENCES: tuple[Defence, ...] = (
     Defence(
         "R5",
         "sdk/grail/connection/roster_view.py",
-        "            if sight.key not in (key, *each.guilty)\n",
-        "            if sight.key != key\n",
-        ("grail/connection/test_roster_view.py::test_R5_whoever_is_expelled_is_heard_no_more",),
+        "            if sight.linked and sight.key not in (key, *each.guilty)\n",
+        "            if sight.linked and sight.key != key\n",
+        ("grail/connection/test_roster_view.py::test_R5_whoever_is_expelled_has_no_line",),
     ),
     _roster(
         "R6",
@@ -101,8 +116,8 @@ DEFENCES: tuple[Defence, ...] = (
     _roster(
         "R8",
         "pulse",
-        "        if fresh < quorum:\n",
-        "        if False:\n",
+        "if age is not None and age <= seconds)",
+        "if age is not None)",
         f"{PULSE}::test_R8_an_eclipsed_enclave_stops_and_comes_back",
         f"{PULSE}::test_R8_peers_chosen_by_the_host_are_not_a_quorum",
     ),
@@ -132,7 +147,7 @@ DEFENCES: tuple[Defence, ...] = (
     Defence(
         "R8",
         "enclave/grail_enclave/intake.py",
-        "        if anchors.fresh is not None and anchors.fresh < reign.roster.quorum:\n",
+        "        if alive < ruling.quorum:\n",
         "        if False:\n",
         (
             "grail_enclave/test_society.py::test_R8_an_enclave_that_is_cut_off_signs_nothing",

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from .defence import Defence
 
+VIEWED = "grail_enclave/test_view_rule.py"
 CHANGE = "grail_enclave/test_roster_change.py"
 MEMBERSHIP = "enclave/grail_enclave/membership.py"
 CHECKS = "enclave/grail_enclave/checks.py"
 SOCIETY = "enclave/grail_enclave/society.py"
 BUILDS = "grail_enclave/test_builds.py"
+LINKED = "grail_enclave/test_society.py"
 DECIDING = "sdk/grail/roster/deciding.py"
 CERTIFICATES = "grail/operators/test_certificates.py"
 VIEW = "grail/roster/test_view.py"
@@ -62,6 +64,20 @@ DEFENCES: tuple[Defence, ...] = (
         "        elif steps[-1].port not in [txin.outpoint for txin in tx.inputs]:\n",
         "        elif False:\n",
         (f"{CHANGE}::test_R12_several_epochs_are_caught_up_with",),
+    ),
+    Defence(
+        "R12",
+        "enclave/grail_enclave/intake.py",
+        "        self._check_told(anchors)\n",
+        "",
+        (f"{VIEWED}::test_R12_nothing_is_signed_while_members_and_chain_name_two_rosters",),
+    ),
+    Defence(
+        "R12",
+        "enclave/grail_enclave/intake.py",
+        "len(set(anchors.alive) & set(ruling.keys))",
+        "len(set(anchors.alive))",
+        (f"{VIEWED}::test_R8_R12_hearts_of_those_who_rule_no_more_do_not_count",),
     ),
     Defence(
         "R13",
@@ -252,6 +268,13 @@ DEFENCES: tuple[Defence, ...] = (
         "        if word.round > known.round:\n",
         "        if False:\n",
         ("grail/roster/test_view.py::test_R10_rounds_that_no_quorum_opened_fill_no_view",),
+    ),
+    Defence(
+        "R10",
+        SOCIETY,
+        "            if key not in peers and len(peers) >= MAX_MEMBERS:\n",
+        "            if False:\n",
+        (f"{LINKED}::test_R10_before_a_first_roster_links_are_as_many_as_one_may_have",),
     ),
     Defence(
         "R15",

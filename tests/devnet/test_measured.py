@@ -22,11 +22,14 @@ from grail_devnet import launcher, sandbox
 from grail_devnet.devnet import Devnet
 from grail_devnet.image import launch
 from grail_devnet.image.measure import measure
+from grail_devnet.nsm.authority import Authority
+from grail_devnet.nsm.module import now
 from grail_devnet.sandbox import Sandbox
 from grail_enclave.nsm import Module
 
 pytestmark = pytest.mark.devnet
 
+SHARED = Path(__file__).resolve().parents[3] / "shared" / "vectors" / "nitro"
 FEW = {"operators": 4, "quorum": 3, "progress": lambda _: None}
 LACKS = sandbox.find().missing
 needs_all = pytest.mark.skipif(bool(LACKS), reason="; ".join(LACKS))
@@ -111,15 +114,29 @@ def test_the_command_verifies_a_document_under_the_devnets_root(net: Devnet, tmp
     (tmp_path / "document.cbor").write_bytes(module.document(None, None, None))
     code = "from grail.cli import main; main()"
     command = [sys.executable, "-c", code, "attest", "verify", str(tmp_path / "document.cbor")]
-    done = subprocess.run(
-        [*command, "--root", str(net.folder.root), "--json"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["pcrs"]["0"] == net.policy().measurements[0].pcrs[0].hex()
-    assert subprocess.run(command, capture_output=True, check=False).returncode != 0  # AWS's root
+
+    def verify(root: Path, *options: str) -> subprocess.CompletedProcess[str]:
+        asked = [*command, "--root", str(root), *options]
+        return subprocess.run(asked, capture_output=True, text=True, check=False)
+
+    for debug in ((), ("--allow-debug",)):  # it is none of debug mode: nothing is to be allowed
+        done = verify(net.folder.root, "--json", *debug)
+        assert done.returncode == 0, done.stderr
+        said = json.loads(done.stdout)
+        assert (said["kind"], said["debug"]) == (EMULATED, False)
+        assert said["pcrs"]["0"] == net.policy().measurements[0].pcrs[0].hex()
+    # Another devnet's root has the same name and another key; AWS's lies beside the repository.
+    other = tmp_path / "other.pem"
+    other.write_bytes(Authority.draw(now()).root_pem)
+    for root in (other, *SHARED.glob("aws_nitro_root_g1.pem")):
+        for options in ((), ("--allow-debug",), ("--json",)):
+            done = verify(root, *options)
+            assert (done.returncode, done.stdout) == (1, "")
+            assert done.stderr.startswith("grail: RootUnknown: ")
+    (tmp_path / "document.cbor").write_bytes(module.document(None, None, None)[:-1] + b"\0")
+    done = verify(net.folder.root)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("grail: SignatureWrong: ")
 
 
 @pytest.mark.docs

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from enclave_world import KEYS, World, vote
+from enclave_world import vote
 from forged_documents import PCRS
 from link_world import AUTHORITY
-from society_world import Station, Towns, attesting, module
+from society_world import IMAGE, NEXT, NEXT_PCRS, Station, Towns, attesting, module, sixteen
 
 from grail.crypto.schnorr import KeyPair
-from grail.errors import InvalidInput, Refused
+from grail.errors import InvalidInput, Refused, Unavailable
+from grail.links.identity import Own
 from grail.links.link import LINK_SECONDS
 from grail.operators import frames
 from grail.operators.frames import Frame
@@ -110,22 +111,95 @@ def test_R8_an_enclave_that_is_cut_off_says_so() -> None:
     for _ in range(7):
         towns.now += 10
         towns.ticks(3, cut=[0])
-    assert towns.stations[0].enclave.anchors().fresh == 1
-    assert towns.stations[1].enclave.anchors().fresh == 3
+    assert len(towns.stations[0].enclave.anchors().alive) == 1
+    assert len(towns.stations[1].enclave.anchors().alive) == 3
     towns.link_all()
     towns.ticks(4)
-    assert towns.stations[0].enclave.anchors().fresh == 4
+    assert len(towns.stations[0].enclave.anchors().alive) == 4
 
 
-def test_R2_seats_of_one_owner_are_capped() -> None:
-    towns = Towns.of(per_owner=1)
+@pytest.mark.parametrize("what", ["owner", "account", "zone"])
+def test_R2_seats_of_one_owner_account_or_zone_are_capped(what: str) -> None:
+    """Each by its own setting of the configuration; the others are as they are by default."""
+    towns = Towns.of(**{f"per_{what}": 1})
     towns.link_all()
     towns.agree()
     state = towns.first_state()
-    greedy = replace(state, seats=tuple(replace(seat, owner="one firm") for seat in state.seats))
+    greedy = replace(state, seats=tuple(replace(seat, **{what: "one"}) for seat in state.seats))
     why = refused("RosterInvalid", towns.say, greedy)
     assert (why.got, why.expected) == ("4", "at most 1")
+    assert f"seats of one {what}" in why.detail
     towns.say(state)
+
+
+def test_R10_before_a_first_roster_links_are_as_many_as_one_may_have(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The right image draws keys without end; here three others are as many as there may be."""
+    monkeypatch.setattr("grail_enclave.society.MAX_MEMBERS", 3)
+    towns = Towns.of(operators=7, quorum=5)
+    for one in (1, 2, 3):
+        towns.dial(one, 0)
+    for one in (4, 5, 6):
+        assert refused("TooManyPeers", towns.dial, one, 0).got == "4"
+    assert towns.tick(0).links == 3
+    towns.dial(1, 0)  # whoever has a link has one anew
+    towns.dial(0, 2)
+    assert towns.tick(0).links == 3
+    towns.now += LINK_SECONDS + 1  # and what is over makes room
+    assert towns.tick(0).links == 0
+    towns.dial(4, 0)
+
+
+def test_what_is_shown_of_each_member() -> None:
+    """The image in its document, its own module's word for itself, and whom the links reach."""
+    towns = Towns.of(images=tuple(sorted([IMAGE, NEXT])))
+    own = module(towns.configuration, NEXT_PCRS, clock=towns.date)
+    del towns.stations[3]
+    towns.add(own=own)
+    towns.start()
+    other = towns.stations[3].key.public
+    for at, station in enumerate(towns.stations):
+        sights = {sight.key: sight for sight in towns.shown(at).sights}
+        for key, sight in sights.items():
+            assert sight.image == (NEXT if key == other else IMAGE)[0]
+            assert sight.linked == (key != station.key.public)
+
+
+def test_a_module_that_does_not_answer_hides_no_roster(monkeypatch: pytest.MonkeyPatch) -> None:
+    towns = Towns.of()
+    towns.start()
+
+    def silent(_self: Own) -> None:
+        raise Unavailable("the module does not answer")
+
+    monkeypatch.setattr(Own, "image", silent)
+    shown = towns.shown(0)
+    assert {s.image for s in shown.sights if s.key != towns.stations[0].key.public} == {IMAGE[0]}
+    assert [s.image for s in shown.sights if s.key == towns.stations[0].key.public] == [None]
+
+
+def test_a_link_on_which_no_answer_comes_is_none_to_look_at() -> None:
+    """Gossip goes round a cut, so all are alive; who began the link that is cut says so."""
+    towns = Towns.of()
+    towns.start()
+
+    def linked() -> list[set[int]]:
+        places = {station.key.public: at for at, station in enumerate(towns.stations)}
+        return [{places[s.key] for s in towns.shown(at).sights if s.linked} for at in range(4)]
+
+    everybody = [{1, 2, 3}, {0, 2, 3}, {0, 1, 3}, {0, 1, 2}]
+    assert linked() == everybody
+    del towns.stations[3].links[0]  # what 3 says to 0 gets lost from here on
+    for _ in range(4):
+        towns.now += 4
+        towns.ticks(2)
+    assert linked() == [*everybody[:3], {1, 2}]
+    assert all(sight.alive is not None and sight.alive < 5_000 for sight in towns.shown(3).sights)
+    assert towns.tick(3).links == 3  # nobody told the enclave that it is over
+    towns.dial(3, 0)
+    towns.ticks(2)
+    assert linked() == everybody
 
 
 def test_first_states_that_are_not_the_rosters() -> None:
@@ -179,20 +253,6 @@ def test_attestation_is_asked_for_or_not_there() -> None:
     plain = Enclave(replace(towns.configuration, attesting=None), KeyPair.generate())
     station = Station(KeyPair.generate(), plain)
     refused("FrameInvalid", station.ask, Frame(frames.LINK_DIAL))
-
-
-def sixteen() -> tuple[World, Towns]:
-    """A network of attested enclaves that have the deploy on record."""
-    world = World.begun()
-    world.configuration = replace(world.configuration, attesting=attesting())
-    towns = Towns(world.configuration, [])
-    for key in KEYS:
-        towns.add(key)
-    towns.start()
-    for station in towns.stations:
-        world.feed(station.enclave)
-        station.ask(Frame(frames.RECORD, world.deploy_record().to_value()))
-    return world, towns
 
 
 def test_R8_an_enclave_that_is_cut_off_signs_nothing() -> None:

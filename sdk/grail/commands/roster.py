@@ -16,7 +16,8 @@ def register(app: typer.Typer) -> None:
 def roster(*, network: Network = None, as_json: Json = False) -> None:
     """Show who the operators are and whether they are in step.
 
-    Owner, zone, when each was attested and last heard of, and whose view differs. Times are the
+    Owner, account, zone, the measurement that each attested (PCR0), when it did and was last heard
+    of, and whose view differs; above, what the largest owner, account and zone hold. Times are the
     median of what the others say. An operator that is down is a row, not an error.
     """
     with opened(network) as net:

@@ -215,7 +215,7 @@ class Connection:
         return self.portal.call(roster_view, self.session)
 
     def graph(self) -> NetworkGraph:
-        """The operators and who hears whom, as a picture. Raises as `roster`."""
+        """The operators and their links, as a picture. Raises as `roster`."""
         return NetworkGraph(self.roster)
 
     def fate(self, receipt: Receipt | Txid | str) -> Fate:

@@ -1,7 +1,8 @@
-"""The operators and who hears whom, as a picture: a circle of seats, grouped by zone.
+"""The operators and their links, as a picture: a circle of seats, grouped by zone.
 
-A line is drawn between two that heard of each other within a minute. Whoever is behind, silent or
-expelled has a colour and a mark of its own, so that nothing hangs on colour alone.
+A line is drawn between two whose enclaves both say that their link is open, and that no answer is
+overdue on it. Each standing of a member has a colour and a mark of its own, so that nothing hangs
+on colour alone.
 """
 
 from __future__ import annotations
@@ -10,13 +11,20 @@ import html
 import math
 from dataclasses import dataclass
 
-from grail.connection.roster_view import Member, RosterView, said_of
+from grail.connection.roster_view import Member, RosterView, Standing, said_of, standing
 
 SIZE = 460
 RADIUS = 160
-COLOURS = {"in step": "#2f7d4f", "behind": "#b7791f", "no answer": "#8a8f98"}
-GUILTY = "#b23b3b"
-MARKS = {"in step": "", "behind": "?", "no answer": "x"}
+LOOKS = {
+    Standing.IN_STEP: ("#2f7d4f", ""),
+    Standing.LEAVING: ("#2b6cb0", ">"),
+    Standing.BEHIND: ("#b7791f", "?"),
+    Standing.BEHIND_LEAVING: ("#8a5a12", "?>"),
+    Standing.NO_ANSWER: ("#8a8f98", "x"),
+    Standing.SILENT: ("#4a4f57", "-"),
+    Standing.EXPELLED: ("#b23b3b", "!"),
+}
+"""Colour and mark of each standing."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -27,23 +35,24 @@ class NetworkGraph:
 
     @property
     def edges(self) -> tuple[tuple[str, str], ...]:
-        """Pairs of members that hear of each other, each pair once."""
-        heard = self.roster.links
+        """Pairs of members with a link that both ends call open, each pair once."""
+        links = self.roster.links
         return tuple(
             (one, two)
-            for one in sorted(heard)
-            for two in sorted(heard[one])
-            if one < two and one in heard.get(two, ())
+            for one in sorted(links)
+            for two in sorted(links[one])
+            if one < two and one in links.get(two, ())
         )
 
     def __str__(self) -> str:
-        """Each member, its standing, and whom it does not hear."""
+        """Each member, its standing, and to whom it has no link."""
         names = [member.name for member in self.roster.members]
+        edges = set(self.edges)
         lines = []
         for member in self.roster.members:
-            heard = set(self.roster.links.get(member.name, ()))
-            missing = [name for name in names if name not in heard and name != member.name]
-            lacks = f", does not hear {', '.join(missing)}" if missing else ""
+            own = member.name
+            missing = [n for n in names if n != own and not {(own, n), (n, own)} & edges]
+            lacks = f", no link to {', '.join(missing)}" if missing else ""
             lines.append(f"{member.name} ({member.seat.zone}): {said_of(member)}{lacks}")
         return "\n".join(lines)
 
@@ -79,7 +88,7 @@ class NetworkGraph:
 
     def _seat(self, member: Member, x: float, y: float) -> str:
         said = said_of(member)
-        colour, mark = COLOURS.get(said, GUILTY), MARKS.get(said, "!")
+        colour, mark = LOOKS[standing(member)]
         middle = SIZE / 2
         out = 1 + 26 / RADIUS
         text_x, text_y = middle + (x - middle) * out, middle + (y - middle) * out

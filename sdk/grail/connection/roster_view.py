@@ -9,6 +9,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from statistics import median
 from typing import Any
 
@@ -18,7 +19,7 @@ from grail.connection.display import Cell, Shown
 from grail.connection.session import Session
 from grail.errors import GrailError, Unavailable
 from grail.operators.frames import ROSTER_VIEW, Frame
-from grail.roster.shown import RosterShown
+from grail.roster.shown import RosterShown, Sight
 from grail.roster.state import RosterState, Seat
 from grail.types import XOnlyKey
 
@@ -30,7 +31,9 @@ class Member:
     `alive` and `attested` are seconds, the median of what the others say; None: never, or nobody
     answered. `in_step`: its view is the one that most have; None when it did not answer. `silent`:
     most of those that answered have had no sign of life of it for long; `height` is the highest
-    block of which any of them heard it tell. `leaving`: it asks for a roster without it.
+    block of which any of them heard it tell. `leaving`: it asks for a roster without it. `image` is
+    PCR0 of its document as most of those that have a link to it saw it; where none has, what its
+    own module says, and None where it did not answer.
     """
 
     name: str
@@ -42,14 +45,15 @@ class Member:
     silent: bool = False
     height: int | None = None
     leaving: bool = False
+    image: bytes | None = None
 
 
 @dataclass(frozen=True, repr=False)
 class RosterView(Shown):
     """The newest state that an operator agreed on, and what all of them say of its members.
 
-    `links` has, for each member's name that answered, the names that it heard of within a minute
-    and has not expelled.
+    `links` has, for each member's name that answered, the names that it has an open link to, on
+    which no answer is overdue, and has not expelled.
     """
 
     state: RosterState
@@ -60,6 +64,11 @@ class RosterView(Shown):
     def shares(self) -> dict[str, Counter[str]]:
         """How many seats each owner, account and zone has."""
         return {what: self.state.shares(what) for what in ("owner", "account", "zone")}
+
+    @property
+    def largest(self) -> dict[str, int]:
+        """How many seats the largest owner, account and zone have (threat R2)."""
+        return {what: max(counts.values()) for what, counts in self.shares.items()}
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON; ages in seconds."""
@@ -75,6 +84,7 @@ class RosterView(Shown):
                     "owner": member.seat.owner,
                     "account": member.seat.account,
                     "zone": member.seat.zone,
+                    "image": None if member.image is None else member.image.hex(),
                     "last_seen": member.alive,
                     "attested": member.attested,
                     "in_step": member.in_step,
@@ -82,22 +92,27 @@ class RosterView(Shown):
                     "silent": member.silent,
                     "height": member.height,
                     "leaving": member.leaving,
+                    "links": list(self.links.get(member.name, ())),
                 }
                 for member in self.members
             ],
             "shares": {what: dict(counts) for what, counts in self.shares.items()},
+            "largest": self.largest,
         }
 
     def _title(self) -> str:
-        state = self.state
+        state, seats = self.state, len(self.state.seats)
         builds = ", ".join(image[0].hex()[:12] for image in state.images)
+        largest = ", ".join(f"{what} {count} of {seats}" for what, count in self.largest.items())
         return (
-            f"roster state {state.number}, epoch {state.epoch}: {state.quorum} of "
-            f"{len(state.seats)} sign; accepted builds (PCR0): {builds}"
+            f"roster state {state.number}, epoch {state.epoch}: {state.quorum} of {seats} sign; "
+            f"accepted builds (PCR0): {builds};\nlargest {largest}"
         )
 
     def _head(self) -> Sequence[str]:
-        return ("operator", "key", "owner", "zone", "attested", "last seen", "view")
+        return (
+            "operator", "key", "owner", "account", "zone", "PCR0", "attested", "last seen", "view",
+        )  # fmt: skip
 
     def _rows(self) -> Sequence[Sequence[Cell]]:
         return [
@@ -105,7 +120,9 @@ class RosterView(Shown):
                 member.name,
                 str(member.seat.key)[:12],
                 member.seat.owner,
+                member.seat.account,
                 member.seat.zone,
+                "unknown" if member.image is None else member.image.hex()[:12],
                 ago(member.attested),
                 ago(member.alive),
                 said_of(member),
@@ -124,21 +141,50 @@ def ago(seconds: float | None) -> str:
     return f"{math.floor(seconds)} s ago"
 
 
-def said_of(member: Member) -> str:
-    """A member's standing, in a word or two."""
+class Standing(StrEnum):
+    """What there is to say of a member, the gravest of it alone."""
+
+    IN_STEP = "in step"
+    LEAVING = "in step, asks to leave"
+    BEHIND = "behind"
+    BEHIND_LEAVING = "behind, asks to leave"
+    NO_ANSWER = "no answer"
+    SILENT = "silent"
+    EXPELLED = "expelled"
+
+
+def standing(member: Member) -> Standing:
+    """A member's standing."""
     if member.guilty:
-        return "expelled: two words for one number"
+        return Standing.EXPELLED
     if member.silent:
-        return "silent" if member.height is None else f"silent since block {member.height:,}"
+        return Standing.SILENT
     if member.in_step is None:
-        return "no answer"
-    view = "in step" if member.in_step else "behind"
-    return f"{view}, asks to leave" if member.leaving else view
+        return Standing.NO_ANSWER
+    if member.in_step:
+        return Standing.LEAVING if member.leaving else Standing.IN_STEP
+    return Standing.BEHIND_LEAVING if member.leaving else Standing.BEHIND
+
+
+def said_of(member: Member) -> str:
+    """A member's standing in a word or two, and what more is known of it."""
+    found = standing(member)
+    if found is Standing.EXPELLED:
+        return f"{found}: two words for one number"
+    if found is Standing.SILENT and member.height is not None:
+        return f"{found} since block {member.height:,}"
+    return str(found)
 
 
 def _seconds(milliseconds: Iterable[int | None]) -> float | None:
     known = [age for age in milliseconds if age is not None]
     return median(known) / 1_000 if known else None
+
+
+def _image(sights: Iterable[Sight]) -> bytes | None:
+    """The image that most of them saw."""
+    counts = Counter(sight.image for sight in sights if sight.image is not None)
+    return max(counts, key=lambda image: (counts[image], image), default=None)
 
 
 async def roster_view(session: Session) -> RosterView:
@@ -179,6 +225,7 @@ def together(
     def member(seat: Seat) -> Member:
         key = seat.key
         sights = [s for o, each in shown.items() for s in each.sights if s.key == key and o != key]
+        own = [s for s in shown[key].sights if s.key == key] if key in shown else []
         return Member(
             name(key),
             seat,
@@ -189,6 +236,7 @@ def together(
             2 * sum(sight.silent for sight in sights) > len(sights),
             max((s.height for s in sights if s.height is not None), default=None),
             any(sight.leaving for sight in sights),
+            _image(sights) or _image(own),
         )
 
     members = tuple(map(member, state.seats))
@@ -196,9 +244,7 @@ def together(
         name(key): tuple(
             name(sight.key)
             for sight in each.sights
-            if sight.key not in (key, *each.guilty)
-            and sight.alive is not None
-            and sight.alive <= 60_000
+            if sight.linked and sight.key not in (key, *each.guilty)
         )
         for key, each in shown.items()
     }

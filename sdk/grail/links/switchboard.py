@@ -9,18 +9,22 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
+from grail.attestation.attested import MEASURED
 from grail.errors import GrailError, LinkInvalid
 from grail.links.identity import Own
 from grail.links.link import Link, Terms
+from grail.operators.attesting import Image
 from grail.types import XOnlyKey
 
 MAX_HALF_OPEN: Final = 64
 """Handshakes at once; the oldest gives way, so that beginning them costs no memory."""
 HANDSHAKE_SECONDS: Final = 10.0
 """From the first message of a handshake to the last."""
+ANSWER_SECONDS: Final = 10.0
+"""From a question on a link to its answer; hosts wait no longer either, and then dial anew."""
 MAX_OUTBOX: Final = 1 << 20
 """Bytes that wait for a peer's host to take them; a reader slower than that loses its link."""
 NUMBER_BITS: Final = 63
@@ -34,10 +38,24 @@ class _Line:
     initiator: bool
     outbox: list[bytes] = field(default_factory=list)
     waiting: int = 0
+    asked: float | None = None
 
     def put(self, *messages: bytes) -> None:
         self.outbox += messages
         self.waiting += sum(map(len, messages))
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """How a peer is reached: seconds since its newest document here, and the image in that.
+
+    `answers`: on no link to it an answer is overdue. Who is cut off has open links for up to an
+    hour, since nobody can tell him that they are over.
+    """
+
+    age: float
+    image: Image
+    answers: bool
 
 
 class Switchboard:
@@ -61,12 +79,19 @@ class Switchboard:
         """Whether there still is such a link."""
         return number in self._lines
 
-    def ages(self) -> dict[XOnlyKey, float]:
-        """Seconds since each peer was last attested."""
-        found: dict[XOnlyKey, float] = {}
+    def reaches(self) -> dict[XOnlyKey, Reach]:
+        """Each peer that there is an open link to."""
+        found: dict[XOnlyKey, Reach] = {}
+        now = self._terms.clock()
         for (key, _), number in self._open.items():
-            age = self._lines[number].link.age
-            found[key] = min(age, found.get(key, age))
+            line = self._lines[number]
+            answers = line.asked is None or now - line.asked <= ANSWER_SECONDS
+            pcrs = line.link.peer.attested.pcrs
+            image = tuple(pcrs.get(index, b"") for index in MEASURED)
+            made, known = Reach(line.link.age, image, answers), found.get(key)
+            newest = made if known is None or made.age < known.age else known
+            both = answers and (known is None or known.answers)
+            found[key] = replace(newest, answers=both)
         return found
 
     def dial(self) -> int:
@@ -96,6 +121,7 @@ class Switchboard:
                 said = line.link.receive(message)
                 if said is None:
                     self.hang_up(number)
+                line.asked = None
                 return said
             line.put(*line.link.shake(message))
         except GrailError:
@@ -117,8 +143,8 @@ class Switchboard:
         """The open links that this end began."""
         return tuple(number for (_, initiator), number in self._open.items() if initiator)
 
-    def post(self, number: int, message: bytes) -> None:
-        """Put a message into the outbox of an open link.
+    def post(self, number: int, message: bytes, *, asks: bool = False) -> None:
+        """Put a message into the outbox of an open link; `asks`: the other end has to answer it.
 
         Raises `TooLarge`, `LinkInvalid` where there is no such link or its outbox is full, and what
         `Link.send` raises; the link is gone then, but for a message that is too large.
@@ -131,6 +157,8 @@ class Switchboard:
                 "the other end does not take what is sent",
                 expected=f"{MAX_OUTBOX} bytes",
             )
+        if asks and line.asked is None:
+            line.asked = self._terms.clock()
         try:
             line.put(line.link.send(message))
         except GrailError:

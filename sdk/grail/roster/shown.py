@@ -7,6 +7,7 @@ from typing import Any
 
 from grail.bitcoin.addresses import MAX_MEMBERS
 from grail.errors import DecodeError
+from grail.operators.attesting import PCR_BYTES
 from grail.operators.messages import Fields
 from grail.roster.state import MAX_STATE, RosterState
 from grail.types import XOnlyKey
@@ -18,7 +19,9 @@ class Sight:
 
     `alive`: since when it is known to have lived. `attested`: since its last document here.
     `silent`: nothing was heard of it for so long that it should be replaced. `height` is that of
-    the best block in its newest heartbeat, `leaving` what it says there of its seat.
+    the best block in its newest heartbeat, `leaving` what it says there of its seat. `image` is
+    PCR0 of the document that its open link is good by; of the enclave itself, what its own module
+    says. `linked`: there is such a link, and no answer is overdue on it.
     """
 
     key: XOnlyKey
@@ -27,11 +30,14 @@ class Sight:
     silent: bool = False
     height: int | None = None
     leaving: bool = False
+    image: bytes | None = None
+    linked: bool = False
 
     def fields(self) -> list[Any]:
-        """[key, alive, attested, silent, height, leaving]."""
+        """[key, alive, attested, silent, height, leaving, image, linked]."""
         ages = [self.alive, self.attested]
-        return [bytes(self.key), *ages, self.silent, self.height, self.leaving]
+        said = [self.silent, self.height, self.leaving]
+        return [bytes(self.key), *ages, *said, self.image, self.linked]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +82,14 @@ def _blob(value: Any, most: int) -> bytes:
 
 
 def _sight(value: Any) -> Sight:
-    parts = Fields(value, "sight", 6)
+    parts = Fields(value, "sight", 8)
     key = XOnlyKey(parts.blob("key", 32))
     alive, attested = _number(parts, "alive"), _number(parts, "attested")
     silent = _flag(parts, "silent")
-    return Sight(key, alive, attested, silent, _number(parts, "height"), _flag(parts, "leaving"))
+    height, leaving = _number(parts, "height"), _flag(parts, "leaving")
+    raw = parts.optional("image")
+    image = None if raw is None else Fields([raw], "sight").blob("image", PCR_BYTES)
+    return Sight(key, alive, attested, silent, height, leaving, image, _flag(parts, "linked"))
 
 
 def _number(parts: Fields, name: str) -> int | None:

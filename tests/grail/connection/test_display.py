@@ -147,8 +147,8 @@ def pending(height: int | None) -> PendingDeposit:
 
 
 def test_transaction_without_a_spell_has_no_table() -> None:
-    view = SpellView(RECEIPT.txid, None, "no spell", {})
-    assert str(view) == f"no spell: transaction\n{RECEIPT.txid}"
+    view = SpellView(RECEIPT.txid, None, "no spell", {}, "absent")
+    assert str(view) == f"no spell, proof absent: transaction\n{RECEIPT.txid}"
     assert repr(view) == str(view)
 
 

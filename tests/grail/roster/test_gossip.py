@@ -34,12 +34,17 @@ def test_two_views_in_one_exchange() -> None:
     assert all(member.view.agreed == after for member in net.members)
 
 
+BEGUN, HEALED = 10, 10
+"""Rounds until views of sixteen are one, at most: a dozen seeds took 5 at the start, and 8 after a
+partition of which three messages in ten are lost all along."""
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_R7_R9_views_are_equal_after_any_partition(seed: int) -> None:
     """Twelve against four; lost, repeated and reordered; then it heals."""
     net = Network.of(16, seed)
     first = net.start()
-    net.rounds_until_equal()
+    net.rounds_until_equal(BEGUN)
     net.lost = 0.3
     small = set(net.rng.sample(range(16), 4))
     net.joined = lambda one, two: (one in small) == (two in small)
@@ -49,18 +54,18 @@ def test_R7_R9_views_are_equal_after_any_partition(seed: int) -> None:
     for state in (second, third):
         for at in large:
             net.members[at].says(state)
-        net.rounds_until_equal(60, large)
+        net.rounds_until_equal(40, large)  # all twelve have to say it, and be heard
     assert {net.members[at].view.agreed for at in small} == {first}
     assert {net.members[at].view.agreed for at in large} == {third}
     net.joined = lambda _one, _two: True
-    assert net.rounds_until_equal(40) <= 40
+    net.rounds_until_equal(HEALED)
     assert net.agreed == {third}
 
 
 def test_R9_eight_against_eight_make_nothing() -> None:
     net = Network.of(16, 1)
     first = net.start()
-    net.rounds_until_equal()
+    net.rounds_until_equal(BEGUN)
     net.joined = lambda one, two: (one < 8) == (two < 8)
     one, two = following(first, images=(OTHER_IMAGE,)), exchanged(first, [], [spare(0)])
     for at, member in enumerate(net.members):
@@ -69,7 +74,7 @@ def test_R9_eight_against_eight_make_nothing() -> None:
         net.round()
     assert net.agreed == {first}
     net.joined = lambda _one, _two: True
-    net.rounds_until_equal()
+    net.rounds_until_equal(6)  # of a dozen seeds none took more than 3
     assert net.agreed == {first}
     assert {member.view.guilty for member in net.members} == {frozenset()}
 
@@ -77,7 +82,7 @@ def test_R9_eight_against_eight_make_nothing() -> None:
 def test_R5_a_liar_in_a_partition_is_expelled_everywhere_after_it() -> None:
     net = Network.of(16, 2)
     first = net.start()
-    net.rounds_until_equal()
+    net.rounds_until_equal(BEGUN)
     net.joined = lambda one, two: (one < 8) == (two < 8)
     liar = net.members[0].pair
     one, two = following(first, images=(OTHER_IMAGE,)), exchanged(first, [], [spare(0)])
@@ -87,7 +92,7 @@ def test_R5_a_liar_in_a_partition_is_expelled_everywhere_after_it() -> None:
         net.round()
     assert {member.view.guilty for member in net.members} == {frozenset()}
     net.joined = lambda _one, _two: True
-    net.rounds_until_equal()
+    net.rounds_until_equal(6)  # of a dozen seeds none took more than 2
     assert {member.view.guilty for member in net.members} == {frozenset([liar.public])}
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from roster_world import GROUND, IMAGE, OTHER_IMAGE, exchanged, first_state, following, keys, spare
 
@@ -44,6 +46,33 @@ def test_R15_many_steps_change_everybody_and_no_step_more_than_four() -> None:
         state, inside = after, [*inside[4:], *come]
     assert (state.number, state.epoch) == (40, 40)
     assert not {pair.public for pair in MEMBERS} & set(state.keys)
+
+
+@pytest.mark.parametrize("what", ["owner", "account", "zone"])
+def test_R2_no_state_follows_in_which_somebody_has_more_seats_than_his_cap(what: str) -> None:
+    """Five seats of one owner, of one account, or in one zone: each has a cap of its own."""
+    seats = tuple(
+        replace(seat, owner=f"o{at}", account=f"a{at}", zone=f"z{at}")
+        for at, seat in enumerate(FIRST.seats)
+    )
+    before = replace(FIRST, seats=seats)
+    gathered = tuple(replace(seat, **{what: "one"}) for seat in seats[:5]) + seats[5:]
+    after = following(before, seats=gathered)
+    none = dict.fromkeys(("per_owner", "per_account", "per_zone"), 0)
+    assert refused(after, before, **{**none, f"per_{what}": 4}) == f"seats of one {what}: one"
+    follows(after, before, **{**none, f"per_{what}": 5})
+    follows(after, before, **{**dict.fromkeys(none, 4), f"per_{what}": 0})
+
+
+def test_R2_four_seats_of_an_owner_and_of_an_account_unless_settings_say_else() -> None:
+    """Zones have no cap by themselves: a network may begin in one."""
+    for what, capped in (("owner", True), ("account", True), ("zone", False)):
+        seats = tuple(replace(seat, **{what: "one"}) for seat in FIRST.seats[:5])
+        after = following(FIRST, seats=(*seats, *FIRST.seats[5:]))
+        if capped:
+            assert refused(after) == f"seats of one {what}: one"
+        else:
+            follows(after)
 
 
 def test_A16_one_of_the_images_stays() -> None:
