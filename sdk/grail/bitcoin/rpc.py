@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import anyio
 import httpx
 
 from grail.errors import DecodeError, NodeError, TooLarge, Unavailable
@@ -25,8 +26,9 @@ MAX_REPLY = 64_000_000
 class Rpc:
     """A bitcoind over HTTP. The cookie file is read again when the node restarts with a new one.
 
-    Every call raises `Unavailable` when the node cannot be reached or is too slow, `NodeError`
-    (with `.code`) when it answers with an error, and `DecodeError` when the answer is malformed.
+    Every call raises `Unavailable` when the node cannot be reached or its answer is not whole after
+    `timeout` seconds, `NodeError` (with `.code`) when it answers with an error, and `DecodeError`
+    when the answer is malformed.
     """
 
     def __init__(
@@ -40,12 +42,14 @@ class Rpc:
     ) -> None:
         self.url = url
         self.cookie = Path(cookie)
+        self._timeout = timeout
         self._max_reply = max_reply
         self._ids = itertools.count(1)
         self._auth: httpx.BasicAuth | None = None
         # trust_env off: a proxy from the environment must not see a loopback node's cookie.
+        # No timeout of httpx's: it counts from byte to byte, `_post` counts the whole answer.
         self._http = httpx.AsyncClient(
-            timeout=timeout, transport=transport, trust_env=False, verify=trusted()
+            timeout=httpx.Timeout(None), transport=transport, trust_env=False, verify=trusted()
         )
 
     def __repr__(self) -> str:
@@ -69,7 +73,7 @@ class Rpc:
     async def call(self, method: str, *params: Any, patience: float | None = None) -> Any:
         """One RPC call by name; numbers with a decimal point come back as `Decimal`.
 
-        `patience` is in seconds, for calls that wait on purpose.
+        `patience` is in seconds, in place of `timeout`, for calls that wait on purpose.
         """
         request = self._request(method, params)
         status, raw = await self._authorized(method, request, patience)
@@ -122,21 +126,23 @@ class Rpc:
             self._auth = self._read_cookie()
         raw = bytearray()
         try:
-            async with self._http.stream(
-                "POST",
-                self.url,
-                content=body,
-                auth=self._auth,
-                headers={"Content-Type": "application/json"},
-                timeout=httpx.USE_CLIENT_DEFAULT if patience is None else patience,
-            ) as response:
-                async for piece in response.aiter_bytes():
-                    raw += piece
-                    if len(raw) > self._max_reply:
-                        raise TooLarge(
-                            f"node {self.url}: {method}: more than {self._max_reply} bytes"
-                        )
-        except httpx.TimeoutException as exc:
+            with anyio.fail_after(self._timeout if patience is None else patience):
+                async with self._http.stream(
+                    "POST",
+                    self.url,
+                    content=body,
+                    auth=self._auth,
+                    headers={"Content-Type": "application/json", "Accept-Encoding": "identity"},
+                ) as response:
+                    if response.headers.get("content-encoding", "identity") != "identity":
+                        raise DecodeError(f"node {self.url}: {method}: the answer is packed")
+                    async for piece in response.aiter_bytes():
+                        raw += piece
+                        if len(raw) > self._max_reply:
+                            raise TooLarge(
+                                f"node {self.url}: {method}: more than {self._max_reply} bytes"
+                            )
+        except (TimeoutError, httpx.TimeoutException) as exc:
             raise Unavailable(f"node {self.url}: {method}: no answer in time") from exc
         except (httpx.HTTPError, httpx.InvalidURL) as exc:
             raise Unavailable(

@@ -93,7 +93,11 @@ class HttpTransport:
     async def _post(
         self, host: Host, path: str, body: bytes, kind: str
     ) -> tuple[httpx.Response, bytes]:
-        headers = {"Authorization": f"Bearer {host.token}", "Content-Type": kind}
+        headers = {
+            "Authorization": f"Bearer {host.token}",
+            "Content-Type": kind,
+            "Accept-Encoding": "identity",
+        }
         try:
             async with self._http.stream(
                 "POST", f"{host.url}/v1/{path}", content=body, headers=headers
@@ -136,7 +140,9 @@ def _refusal(url: str, status: int, raw: bytes) -> GrailError:
 
 
 async def _read(response: httpx.Response, url: str) -> bytes:
-    """The body, never more than a frame may hold."""
+    """The body, never more than a frame may hold, and never packed: a few bytes would be many."""
+    if response.headers.get("content-encoding", "identity") != "identity":
+        raise DecodeError(f"host {url}: the answer is packed, though nobody asked for that")
     pieces, size = [], 0
     async for piece in response.aiter_bytes():
         size += len(piece)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
 
 import anyio
+import anyio.abc
 import httpx
 import pytest
 
@@ -215,12 +218,53 @@ def test_an_answer_that_is_no_answer(tmp_path, text) -> None:
         ask(node(tmp_path, lambda _: httpx.Response(200, text=text)), "getblockcount")
 
 
+def test_a_packed_answer_is_not_unpacked(tmp_path) -> None:
+    """A few bytes would be many before anybody counts them."""
+    packed = gzip.compress(b'{"result": 1, "error": null, "id": 1}')
+    answer = httpx.Response(200, content=packed, headers={"content-encoding": "gzip"})
+    with pytest.raises(DecodeError, match="packed"):
+        ask(node(tmp_path, lambda _: answer), "getblockcount")
+
+
 def test_an_answer_that_never_ends_is_cut(tmp_path) -> None:
     with pytest.raises(TooLarge, match="more than 1000 bytes"):
         ask(
             node(tmp_path, lambda _: httpx.Response(200, text=" " * 2000), max_reply=1000),
             "getblockcount",
         )
+
+
+def test_an_answer_byte_by_byte_ends_at_its_deadline(tmp_path) -> None:
+    """Each byte comes well within the time of the whole, and there is always one more."""
+    sent = []
+
+    async def drip(stream: anyio.abc.SocketStream) -> None:
+        with suppress(anyio.BrokenResourceError, anyio.EndOfStream):
+            async with stream:
+                await stream.receive()
+                await stream.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+                while True:
+                    await stream.send(b" ")
+                    sent.append(anyio.current_time())
+                    await anyio.sleep(0.02)
+
+    async def run() -> None:
+        (tmp_path / ".cookie").write_text("__cookie__:first")
+        async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener:
+            port = listener.extra(anyio.abc.SocketAttribute.local_port)
+            async with anyio.create_task_group() as group:
+                group.start_soon(listener.serve, drip)
+                url = f"http://127.0.0.1:{port}"
+                async with Node(url, tmp_path / ".cookie", timeout=0.3) as client:
+                    with anyio.fail_after(2), pytest.raises(Unavailable, match="no answer in time"):
+                        await client.getblockcount()
+                    # a call that waits on purpose brings its own time
+                    with anyio.fail_after(2), pytest.raises(Unavailable, match="no answer in time"):
+                        await client.call("waitfornewblock", patience=0.1)
+                group.cancel_scope.cancel()
+
+    anyio.run(run)
+    assert len(sent) > 3
 
 
 CASES = [

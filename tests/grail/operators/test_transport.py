@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 from collections.abc import Callable
 
 import httpx
@@ -50,6 +51,8 @@ def give(status: int, **more: object) -> Callable[[httpx.Request], httpx.Respons
     return lambda _request: httpx.Response(status, **more)  # type: ignore[arg-type]
 
 
+PACKED = gzip.compress(bytes(16 * MAX_FRAME))
+"""A small answer that would be sixteen times what a frame may hold."""
 PROBLEM = {"error": "InputSpent", "message": "the node does not know it", "hint": ""}
 
 
@@ -69,6 +72,11 @@ PROBLEM = {"error": "InputSpent", "message": "the node does not know it", "hint"
         (give(200, content=b"\x82", headers=CBOR), DecodeError, "end inside"),
         (give(200, content=b"<html>", headers={"content-type": "text/html"}), DecodeError, "CBOR"),
         (give(200, content=bytes(MAX_FRAME + 1), headers=CBOR), TooLarge, "longer"),
+        (
+            give(200, content=PACKED, headers={**CBOR, "content-encoding": "gzip"}),
+            DecodeError,
+            "packed",
+        ),
     ],
 )
 def test_what_goes_wrong_is_a_typed_error(handler, error, said):
