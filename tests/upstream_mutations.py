@@ -10,16 +10,20 @@ import random
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 from grail import native
-from grail.bitcoin.script import op_return
+from grail.bitcoin import script
+from grail.bitcoin.script import Op, op_return
 from grail.bitcoin.tx import Tx
-from grail.charms.upstream import item, proof
+from grail.charms import foreign
+from grail.charms.upstream import envelope, item, proof
 from grail.charms.upstream.envelope import WORD, Place
 from grail.charms.upstream.item import Item, Pairs
 from grail.charms.upstream.proof import Enchanted
-from grail.types import TxOut
+from grail.errors import InvalidInput, Truncated
+from grail.types import MAX_MONEY, TxOut
 
 LISTED: dict[str, str] = {
     "trailing bytes": r"SpellInvalid: spell: \d+ bytes after the end",
@@ -35,15 +39,95 @@ LISTED: dict[str, str] = {
     "a nonce above r": r"ProofHeader: nonce",
     "the first opcode": r"no spell",
     "a witness behind a bad OP_RETURN": r"behind OP_RETURN",
-    "an amount above 21 million BTC": r"no transaction: .*(sat|amount)",
+    "an amount above 21 million BTC": r"no transaction: .* sat, above all money",
     "a payload of more than 100,000 bytes": r"EnvelopeInvalid: payload too large",
 }
 """Refusals of ours where upstream may accept: the row of docs/charms.md, and how ours says it."""
 
 
-def difference(said: str) -> str | None:
-    """Which difference of the list a refusal is, None when it is on none."""
-    return next((name for name, form in LISTED.items() if re.search(form, said)), None)
+def difference(said: str, raw: bytes) -> str | None:
+    """Which difference of the list a refusal is, None when it is on none.
+
+    Words that our reader could say of any transaction, were it wrong, excuse nothing alone: the
+    transaction must show the difference, looked at here by other code than that reader's.
+    """
+    return next(
+        (
+            name
+            for name, form in LISTED.items()
+            if re.search(form, said) and (name not in SHOWN or SHOWN[name](raw))
+        ),
+        None,
+    )
+
+
+def _odd_opcode(raw: bytes) -> bool:
+    """One output alone has the word behind its first opcode, and that is not OP_RETURN."""
+    firsts = [_first_before_word(output.script) for output in Tx.parse(raw).outputs]
+    found = [first for first in firsts if first is not None]
+    return len(found) == 1 and found[0] != Op.RETURN
+
+
+def _first_before_word(script_pubkey: bytes) -> int | None:
+    try:
+        first, second = islice(script.read(script_pubkey), 2)
+    except (Truncated, ValueError):
+        return None
+    return first.opcode if second.data == WORD else None
+
+
+def _found_payload(raw: bytes) -> bytes:
+    found = envelope.find(Tx.parse(raw))
+    assert found is not None
+    return found.payload
+
+
+def _trailing(raw: bytes) -> bool:
+    payload = _found_payload(raw)
+    return foreign._skip(payload, 0) < len(payload)
+
+
+def _third(raw: bytes) -> bool:
+    """The pair announces more than two parts, or does not say how many."""
+    major, length, _ = foreign._head(_found_payload(raw), 0)
+    return major == foreign.ARRAY and (length is None or length > 2)
+
+
+_LONGER = re.compile(rb"(?:[\x84-\x97\x9f]|\x98[\x04-\xff]|\x99..)\x61|\x98[\x21-\xff]", re.DOTALL)
+"""An app that announces more than three parts before its tag of one letter, or a hash of more than
+32; in an array of bytes each one from 24 on follows a 0x18, so its numbers are not taken for that."""
+
+
+def _longer(raw: bytes) -> bool:
+    return _third(raw) or _LONGER.search(_found_payload(raw)) is not None
+
+
+def _large(raw: bytes) -> bool:
+    tx = Tx.parse(raw)
+    carried = [output.script for output in tx.outputs] + list(tx.inputs[-1].witness)
+    return max(map(len, carried)) > envelope.MAX_PAYLOAD
+
+
+def _above_all_money(raw: bytes) -> bool:
+    """Our reader says which amount, and that stands in the bytes."""
+    try:
+        Tx.parse(raw)
+    except InvalidInput as exc:
+        amount = int((re.search(r"of (\d+) sat, above all money", str(exc)) or [0, 0])[1])
+        return amount > MAX_MONEY and amount.to_bytes(8, "little") in raw
+    return False
+
+
+SHOWN: dict[str, Callable[[bytes], bool]] = {
+    "trailing bytes": _trailing,
+    "a third element": _third,
+    "more parts announced than there are": _longer,
+    "the first opcode": _odd_opcode,
+    "an amount above 21 million BTC": _above_all_money,
+    "a payload of more than 100,000 bytes": _large,
+}
+"""What the transaction shows where one of these differences is in it; the others say by their words
+what is there. A witness behind a bad OP_RETURN is looked for by `upstream_oracle.ours`."""
 
 
 def mutants(raws: Sequence[bytes], seed: int, count: int) -> list[bytes]:

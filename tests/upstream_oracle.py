@@ -134,7 +134,7 @@ def compare(
             if said == theirs:
                 total.both_took += 1
             elif said.startswith("ok ") or theirs.startswith("ok "):
-                listed = None if said.startswith("ok ") else mutations.difference(said)
+                listed = None if said.startswith("ok ") else mutations.difference(said, raw)
                 if listed is None:
                     total.unlisted.append(f"{said[:200]} | {theirs[:200]} | {raw.hex()}")
                 else:

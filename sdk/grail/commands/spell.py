@@ -62,7 +62,8 @@ def show_spell(
     """Show the spell of a transaction: apps, outputs, proofs, and what the rules say.
 
     A transaction from a file is read, not judged: the rules need the chain. Of a spell of Charms
-    itself the proof is checked too: valid, invalid or absent.
+    itself the proof is checked too: valid, invalid or absent; unchecked where its key or version
+    is not known here, refused where its version was retired by the block of TXID.
     """
     if re.fullmatch("[0-9a-fA-F]{64}", which):
         with opened(network) as net:

@@ -12,20 +12,27 @@ from grail.charms import foreign
 from grail.charms.envelope import MAGIC
 from grail.charms.upstream import envelope, item, proof
 from grail.charms.upstream.proof import Enchanted, Keys
-from grail.charms.upstream.versions import TABLE
+from grail.charms.upstream.versions import TABLE, check_age
 from grail.connection.display import Cell, Shown
 from grail.errors import SpellIncorrect, Unavailable
 from grail.types import Txid
 
-VALID, INVALID, ABSENT, UNCHECKED = "valid", "invalid", "absent", "unchecked"
-"""What is said of a proof; unchecked where its key is not on this machine."""
+VALID, INVALID, ABSENT = "valid", "invalid", "absent"
+"""What is said of a proof."""
+
+UNCHECKED, REFUSED = "unchecked", "refused"
+"""And what is said instead: its key is not on this machine or its version is none that is known
+here; or it holds, and its version is retired (threat C5)."""
+
+_FATES = {"ProofAbsent": ABSENT, "VersionUnknown": UNCHECKED, "VersionRetired": REFUSED}
 
 
 @dataclass(frozen=True, repr=False)
 class CharmsView(Shown):
-    """A transaction with a spell of Charms; `spell` is None where it cannot be read.
+    """A transaction with a spell of Charms; `enchanted` is None where it cannot be read.
 
-    A valid proof says nothing of the history of the charms, nor of the age of the version.
+    A valid proof says nothing of the history of the charms, nor of the version's age where no
+    height is known.
     """
 
     txid: Txid
@@ -48,7 +55,7 @@ class CharmsView(Shown):
             "proof": self.proof,
         }
         if found is None:
-            return shown
+            return shown | {"version": None, "apps": [], "outs": []}
         spell = found.spell
         apps = spell.apps
         return shown | {
@@ -77,7 +84,7 @@ class CharmsView(Shown):
 
     def _title(self) -> str:
         if self.enchanted is None:
-            return f"{self.verdict}: a spell of Charms that cannot be read, in\n{self.txid}"
+            return f"{self.verdict}: a spell that cannot be read, in\n{self.txid}"
         last = self._last_height
         age = "" if last is None else f", retired above height {last:,}"
         version = self.enchanted.spell.version
@@ -105,17 +112,22 @@ def _compact(data: item.Item) -> str:
 
 
 def is_of_charms(tx: Tx) -> bool:
-    """Whether the transaction carries a spell whose proof is not in this project's format."""
+    """Whether the transaction carries a spell, and not one that says it is of this project.
+
+    What nobody can read is of Charms too: its reader names the reason, and upstream may read it.
+    """
     try:
         found = envelope.find(tx)
     except SpellIncorrect:
-        return False
-    prefix = None if found is None else foreign.proof_prefix(found.payload, len(MAGIC))
-    return prefix is not None and prefix != MAGIC
+        return True
+    return found is not None and foreign.proof_prefix(found.payload, len(MAGIC)) != MAGIC
 
 
-def charms_view(tx: Tx, keys: Keys) -> CharmsView:
-    """Read a spell of Charms and check its proof, whatever comes of it."""
+def charms_view(tx: Tx, keys: Keys, height: int | None = None) -> CharmsView:
+    """Read a spell of Charms and check its proof, whatever comes of it.
+
+    `height` is that of its block, or of the next one: a version that is retired by then is refused.
+    """
     try:
         found = proof.read(tx)
     except SpellIncorrect as exc:
@@ -124,8 +136,10 @@ def charms_view(tx: Tx, keys: Keys) -> CharmsView:
         return CharmsView(tx.txid, None, ABSENT)
     try:
         proof.verify(found, keys)
+        if height is not None:
+            check_age(found.spell.version, height)
     except SpellIncorrect as exc:
-        fate = ABSENT if exc.rule == "ProofAbsent" else INVALID
+        fate = _FATES.get(exc.rule, INVALID)
         return CharmsView(tx.txid, found, fate, "" if fate == ABSENT else str(exc))
     except Unavailable as exc:
         return CharmsView(tx.txid, found, UNCHECKED, str(exc))

@@ -14,7 +14,15 @@ from grail.charms.app import App, Contract, Data
 from grail.charms.history import Judged
 from grail.charms.spell import Spell
 from grail.charms.upstream import keys
-from grail.connection.charms_view import CharmsView, charms_view, is_of_charms
+from grail.connection.charms_view import (
+    ABSENT,
+    INVALID,
+    UNCHECKED,
+    VALID,
+    CharmsView,
+    charms_view,
+    is_of_charms,
+)
 from grail.connection.display import Cell, Shown
 from grail.connection.labels import Labels
 from grail.connection.session import Session
@@ -95,6 +103,9 @@ class SpellView(Shown):
     spell: Spell | None
     verdict: str
     labels: Mapping[App, str]
+    proof: str = UNCHECKED
+    """Valid where all rules hold, invalid where not, absent where there is no spell; unchecked
+    where nobody judged here: from a file, or by a quorum's word."""
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
@@ -102,6 +113,8 @@ class SpellView(Shown):
         return {
             "txid": str(self.txid),
             "verdict": self.verdict,
+            "version": spells.VERSION if self.spell else None,
+            "proof": self.proof,
             "apps": [str(app) for app in (self.spell.apps if self.spell else ())],
             "outs": [{str(app): plain(data) for app, data in charms.items()} for charms in outs],
             "proofs": [
@@ -116,11 +129,10 @@ class SpellView(Shown):
 
     def _title(self) -> str:
         # the txid stands on a line that ends with it: together with the verdict it might wrap
-        return (
-            f"{self.verdict}: the spell of\n{self.txid}"
-            if self.spell
-            else (f"{self.verdict}: transaction\n{self.txid}")
-        )
+        said = f"{self.verdict}, proof {self.proof}"
+        if self.spell is None:
+            return f"{said}: transaction\n{self.txid}"
+        return f"{said}: a spell of version {spells.VERSION}, in\n{self.txid}"
 
     def _head(self) -> Sequence[str]:
         return ("output", "app", "data")
@@ -150,10 +162,12 @@ def read_spell(tx: Tx, verdict: Judged | None = None, labels: Labels | None = No
     try:
         found = spells.parse(tx)
     except SpellIncorrect as exc:
-        return SpellView(tx.txid, None, f"incorrect ({exc})", {})
-    apps = found.apps if found else ()
-    shown = {app: labels.show(app) if labels else str(app) for app in apps}
-    return SpellView(tx.txid, found, _said(found, verdict), shown)
+        return SpellView(tx.txid, None, f"incorrect ({exc})", {}, INVALID)
+    if found is None:
+        return SpellView(tx.txid, None, "no spell", {}, ABSENT)
+    shown = {app: labels.show(app) if labels else str(app) for app in found.apps}
+    said, proof = _said(verdict)
+    return SpellView(tx.txid, found, said, shown, proof)
 
 
 async def spell_view(session: Session, labels: Labels, txid: Txid) -> SpellView | CharmsView:
@@ -171,20 +185,24 @@ async def spell_view(session: Session, labels: Labels, txid: Txid) -> SpellView 
             f"no transaction {txid} is on this network", hint="is it of another network?"
         ) from exc
     if is_of_charms(tx):
-        return charms_view(tx, keys.read(keys.folders()))
+        # of one in no block yet the age is asked for the next block
+        height = session.ledger.confirmed_at(txid)
+        height = session.ledger.height + 1 if height is None else height
+        return charms_view(tx, keys.read(keys.folders()), height)
     return read_spell(tx, session.ledger.verdict(txid), labels)
 
 
-def _said(found: Spell | None, verdict: Judged | None) -> str:
-    if found is None:
-        return "no spell"
+def _said(verdict: Judged | None) -> tuple[str, str]:
+    """The verdict in words, and the proof's fate."""
     if verdict is None:
-        return "not checked"
+        return "not checked", UNCHECKED
     if verdict.checked is not None:
-        return "correct"
+        return "correct", VALID
     if verdict.signed:
-        return "correct by its quorum's word"
-    return f"unknown ({verdict.refusal})" if verdict.unknown else f"incorrect ({verdict.refusal})"
+        return "correct by its quorum's word", UNCHECKED
+    if verdict.unknown:
+        return f"unknown ({verdict.refusal})", UNCHECKED
+    return f"incorrect ({verdict.refusal})", INVALID
 
 
 class Balances(list[Holdings], Shown):

@@ -1,6 +1,6 @@
 """Groth16 keys of SP1, read from files and known by their SHA-256.
 
-No crate that carries them is small enough to be built in (the smallest that has two of the five
+No crate that carries them is small enough to be built in (the smallest that has two of the four
 brings 70 others), so they are read where they lie. Whose files they are does not matter: a key that
 is not the one of the table is not taken.
 """

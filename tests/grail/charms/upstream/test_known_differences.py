@@ -12,16 +12,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import upstream_mutations as mutations
+import upstream_oracle as oracle
 import upstream_real as real
 
 from grail import native
 from grail.bitcoin.script import op_return
 from grail.bitcoin.tx import Tx
-from grail.charms.upstream import item, versions
+from grail.charms.upstream import item, proof, versions
 from grail.charms.upstream.envelope import WORD
 from grail.charms.upstream.item import Pairs
 from grail.charms.upstream.proof import Enchanted, Keys
-from grail.types import TxOut
+from grail.types import MAX_MONEY, Txid, TxOut
 
 PAGE = Path(__file__).resolve().parents[4] / "docs" / "charms.md"
 
@@ -52,6 +54,10 @@ def in_tx(found: Enchanted, **more: item.Item) -> bytes:
     return fields(Pairs(tuple(own.items())))(found)
 
 
+def inputs(found: Enchanted) -> item.Item:
+    return tuple(spent.outpoint.serialize() for spent in found.tx.inputs)
+
+
 def one_key_twice(found: Enchanted) -> bytes:
     """The last one wins upstream; here an amount that a reader may show and one that counts."""
     outs = [Pairs(tuple(out.items())) for out in found.spell.outs]
@@ -65,6 +71,11 @@ def null_as(byte: bytes) -> Callable[[Enchanted], bytes]:
 
 def text_in_pieces(found: Enchanted) -> bytes:
     return found.envelope.payload.replace(b"\x67version", b"\x7f\x67version\xff", 1)
+
+
+def bytes_in_pieces(found: Enchanted) -> bytes:
+    whole = fields(unknown=b"piece")(found)
+    return whole.replace(b"\x45piece", b"\x5f\x43pie\x42ce\xff", 1)
 
 
 def deep(levels: int) -> item.Item:
@@ -103,9 +114,13 @@ PAYLOADS: dict[str, tuple[Callable[[Enchanted], bytes], str]] = {
     ),
     "a mock": (fields(mock=True), "MockSpell"),
     "the transaction's coins": (lambda found: in_tx(found, coins=()), "SpellInvalid"),
+    "its coins as null": (lambda found: in_tx(found, coins=None), "SpellInvalid"),
+    "its inputs": (lambda found: in_tx(found, ins=inputs(found)), "SpellInvalid"),
+    "its inputs as null": (lambda found: in_tx(found, ins=None), "SpellInvalid"),
     "one key twice": (one_key_twice, "SpellInvalid"),
     "undefined for null": (null_as(b"\xf7"), "SpellInvalid"),
     "text in pieces": (text_in_pieces, "SpellInvalid"),
+    "byte strings in pieces": (bytes_in_pieces, "SpellInvalid"),
     "field names as bytes": (
         lambda found: found.envelope.payload.replace(b"\x67version", b"\x47version", 1),
         "SpellInvalid",
@@ -164,6 +179,42 @@ def test_an_app_that_is_not_listed(found: Enchanted, known: Keys) -> None:
     assert real.of_tx(real.changed(found, payload), known) == "SpellInvalid"
 
 
+def test_an_amount_above_all_money(found: Enchanted, known: Keys, vectors: Path) -> None:
+    """In the change, of which no proof says anything."""
+    whole = real.raw(vectors, "tx/v12_op_return_283559062cb6.hex")
+    change = found.tx.outputs[-1]
+    assert len(found.spell.outs) < len(found.tx.outputs)
+    old = change.sats.to_bytes(8, "little") + bytes([len(change.script)]) + change.script
+    for sats, said in ((MAX_MONEY, "valid"), (MAX_MONEY + 1, "no transaction")):
+        assert whole.count(old) == 1
+        changed = whole.replace(old, sats.to_bytes(8, "little") + old[8:])
+        assert real.verdict(changed, known) == said
+
+
+def test_an_input_one_past_the_last_output_is_left_to_the_proof(
+    found: Enchanted, known: Keys
+) -> None:
+    """The reader has no earlier transaction to count outputs in: the proof is of what it names."""
+    spent = found.tx.inputs[0]
+    for vout in (spent.outpoint.vout + 1, 0xFFFFFFFE):
+        moved = replace(spent, outpoint=replace(spent.outpoint, vout=vout))
+        tx = replace(found.tx, inputs=(moved, *found.tx.inputs[1:]))
+        again = real.enchanted(tx.serialize())
+        assert moved.outpoint.serialize() in proof.public_values(again)
+        assert real.of_tx(tx, known) == "ProofInvalid"
+
+
+def test_references_are_left_to_the_proof(found: Enchanted, known: Keys) -> None:
+    """Of a transaction that feeds an input, and of one that does not: none is looked up."""
+    fed = found.tx.inputs[0].outpoint
+    for ref in (replace(fed, vout=fed.vout + 1), replace(fed, txid=Txid(bytes(32)))):
+        tx = real.changed(found, in_tx(found, refs=(ref.serialize(),)))
+        again = real.enchanted(tx.serialize())
+        assert again.spell.refs == (ref,)
+        assert ref.serialize() in proof.public_values(again)
+        assert real.of_tx(tx, known) == "ProofInvalid"
+
+
 SAME = {
     "an array of unknown length": lambda whole: b"\x9f" + whole[1:] + b"\xff",
     "a tag": lambda whole: b"\xd9\xd9\xf7" + whole,
@@ -201,11 +252,80 @@ def test_unknown_fields_are_passed_over(found: Enchanted, known: Keys) -> None:
     assert real.of_tx(real.changed(found, payload), known) == "valid"
 
 
+def said_of(raw: bytes, known: Keys) -> str | None:
+    """Which difference the oracle would book, had upstream taken it."""
+    return mutations.difference(oracle.ours(raw, known), raw)
+
+
+BOOKED = {
+    "trailing bytes": "trailing bytes",
+    "a third element": "a third element",
+    "more parts announced than there are": "more parts announced than there are",
+    "more parts of an app announced than there are": "more parts announced than there are",
+    "more than 100,000 bytes": "a payload of more than 100,000 bytes",
+}
+
+
+@pytest.mark.parametrize("case", BOOKED)
+def test_the_oracle_excuses_what_the_transaction_shows(
+    case: str, found: Enchanted, known: Keys
+) -> None:
+    """The same words of the transaction as it was are a reader that went wrong, and on no list."""
+    raw = real.changed(found, PAYLOADS[case][0](found)).serialize()
+    assert said_of(raw, known) == BOOKED[case]
+    assert mutations.difference(oracle.ours(raw, known), found.tx.serialize()) is None
+
+
+def test_the_oracle_excuses_no_spell_that_was_missed(
+    found: Enchanted, known: Keys, vectors: Path
+) -> None:
+    """Neither in an OP_RETURN nor in a witness, nor where there is none at all."""
+    for name in real.names(vectors):
+        assert mutations.difference("no spell", real.raw(vectors, name)) is None
+    outputs = list(found.tx.outputs)
+    own = outputs.pop(found.envelope.index)
+    odd = TxOut(own.sats, b"\x61" + own.script[1:])
+    for carried, booked in (
+        ((), None),
+        ((odd,), "the first opcode"),
+        ((odd, odd), None),  # upstream wants one, as we do
+        ((TxOut(own.sats, b"\x61" + own.script),), None),
+    ):
+        raw = replace(found.tx, outputs=(*outputs, *carried)).serialize()
+        assert oracle.ours(raw, known) == "no spell"
+        assert said_of(raw, known) == booked
+
+
+def test_the_oracle_excuses_amounts_that_are_there(found: Enchanted, known: Keys) -> None:
+    raw, change = found.tx.serialize(), found.tx.outputs[-1]
+    old = change.sats.to_bytes(8, "little") + bytes([len(change.script)]) + change.script
+    above = raw.replace(old, (MAX_MONEY + 1).to_bytes(8, "little") + old[8:])
+    assert said_of(above, known) == "an amount above 21 million BTC"
+    assert mutations.difference(oracle.ours(above, known), raw) is None
+    assert said_of(raw[:-1], known) is None
+
+
+NO_DIFFERENCE = {
+    "test_payload_that_upstream_passes_over",  # its cases stand by their names
+    "test_another_form_of_the_same_is_taken_and_named",
+    "test_an_app_without_its_length_is_refused_by_both",
+    "test_unknown_fields_are_passed_over",
+}
+
+
 @pytest.mark.docs
 def test_page_has_all_versions_and_differences() -> None:
+    """And nothing else: each difference names its cases, each case stands at a difference."""
     page = PAGE.read_text()
     for row in versions.TABLE:
         assert f"| {row.number} |" in page
         assert row.program.hex()[:8] in page
-    for case in PAYLOADS:
-        assert case in page, case
+    assert len({row.key.digest for row in versions.TABLE}) == 4
+    assert "Four Groth16 keys" in page
+    rows = [line.split(" | ") for line in page.split("Where upstream takes more")[1].splitlines()]
+    named = [re.findall("`([^`]+)`", row[3]) for row in rows if len(row) == 4][1:]
+    assert all(named)
+    tests = {name for name in globals() if name.startswith("test_")} - NO_DIFFERENCE
+    differences = {name for name in tests if not re.match("test_(page|the_oracle)_", name)}
+    cases = sorted(case for row in named for case in row)
+    assert cases == sorted({*PAYLOADS, *differences})

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
+import bls12_381
 import pytest
 import upstream_real as real
 
@@ -28,6 +30,34 @@ def judged(found: Enchanted, known: Keys, proof_: bytes, **more: item.Item) -> s
     own = dict(found.spell.committed().items) | more
     payload = item.write((item.Pairs(tuple(own.items())), tuple(proof_)))
     return real.of_tx(real.changed(found, payload), known)
+
+
+MOCK_PROOF = bytes.fromhex(
+    "a0794288c7dbb6cc0c2eaafa15c73189704ceb8f0ae952edcaa8da229e64b416e4a5e81f78ce1d08f0c7d434ca59eb4f"
+    "93981d4368422f655c35e26c3f6ce808cd7987228bd053eab6f33bbb3d9f70bdfae253631061b0cf18467be48bf84035"
+    "19a74de58162899916ce2904386f457cab6fc45219be63f2f3a5b0e121700b924a95901ac4cef33021c52e10bacfd667"
+    "94a2eb033ae3953bb98d5824288d38add6bcbd7e157fbe05dccbc41fb299d63734676e97aceadec553adfa04a73a8de0"
+)
+"""A mock proof of the real spell of version 12 with `mock: true` in it. Made here, with the proving
+key that upstream publishes (src/bin/mock-groth16-pk.bin of CharmsDev/charms, circuit a * 1 = c)."""
+
+
+def test_C4_a_valid_mock_proof_is_incorrect(found: Enchanted, known: Keys, vectors: Path) -> None:
+    key = (vectors / "charms" / "vk" / "mock_groth16_vk.bin").read_bytes()
+    mock = replace(found, spell=replace(found.spell, mock=True))
+    # upstream's mocks name the mock key's digest as their program
+    row, program = versions.version(12), hashlib.sha256(key).hexdigest().encode()
+    values = proof.public_values(mock).replace(row.program.hex().encode(), program)
+    number = int.from_bytes(hashlib.sha256(values).digest()[:31], "little")
+    bls12_381.verify(key, [number], MOCK_PROOF)
+    with pytest.raises(ProofInvalid):
+        bls12_381.verify(key, [number + 1], MOCK_PROOF)
+
+    assert judged(found, known, MOCK_PROOF, mock=True) == "MockSpell"
+    assert judged(found, known, MOCK_PROOF) == "ProofHeader"
+    # nor does it help to bring the key along, by its own name or by that of the version's key
+    for name in (hashlib.sha256(key).digest(), row.key.digest):
+        assert judged(found, {**known, name: key}, MOCK_PROOF, mock=True) == "MockSpell"
 
 
 def test_C4_a_mock_spell_is_refused_whatever_its_proof(
