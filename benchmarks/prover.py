@@ -8,14 +8,17 @@ The circuit is the dense chain x' = x^2 + i that fills its domain. Ours and arkw
 that what else the machine does falls on both; times are medians in ms, wall and CPU of all threads,
 with the key loaded and after a first proof that is not counted. Ours includes reading the witness
 and verifying the proof before it is handed out, and overflow checks are on; arkworks' (no such
-checks) is handed the wires and verifies nothing. Each prover's proofs are verified here.
+checks) is handed the wires and verifies nothing. rapidsnark proves once a process: its
+times have its start and reading the key in them. Each prover's proofs are verified here.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import resource
 import shutil
+import subprocess
 import tempfile
 import time
 from collections.abc import Sequence
@@ -23,7 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import arkworks
-from reference import Missing, Snarkjs
+from reference import RUN_SECONDS, Failed, Missing, Snarkjs
 from steps import Spent, chain, measured
 
 from grail import native
@@ -32,6 +35,8 @@ from grail.zk import groth16, snarkjs
 SIZES = (10, 14, 16, 18)
 BATCHES = (1, 16, 256)
 OURS, ARK, SNARKJS, RAPIDSNARK = "ours", "ark", "snarkjs", "rapidsnark"
+PROGRAMS = ("rapidsnark", "prover")
+"""rapidsnark's names; the second is what its own build calls it."""
 
 
 @dataclass(frozen=True)
@@ -107,19 +112,30 @@ def prove(power: int, *, beside_snarkjs: bool = True) -> tuple[Row, list[groth16
                     runs[ARK].append(run)
                     runs[OURS].append(own)
         spent = {name: Spent.median(own) for name, own in runs.items()}
-        missing = {RAPIDSNARK: without_rapidsnark()}
-        if beside_snarkjs:
-            try:
-                spent[SNARKJS] = by_snarkjs(Path(folder), path, witness, key.vk, max(1, count // 4))
-            except Missing as exc:
-                missing[SNARKJS] = str(exc)
-        else:
-            missing[SNARKJS] = "not asked for"
+        theirs, missing = others(
+            Path(folder), path, witness, key.vk, max(1, count // 4), beside_snarkjs=beside_snarkjs
+        )
     for proof in made[ARK] + made[OURS]:
         groth16.verify(key.vk, proved.publics, proof)
-    return Row(power, spent, missing), [
+    return Row(power, {**spent, **theirs}, missing), [
         groth16.Statement(key.vk, proved.publics, proof) for proof in made[OURS]
     ]
+
+
+def others(
+    folder: Path, zkey: Path, wtns: Path, vk: bytes, count: int, *, beside_snarkjs: bool
+) -> tuple[dict[str, Spent], dict[str, str]]:
+    """What those took that may be missing, and why the missing ones are. Raises: Failed."""
+    spent: dict[str, Spent] = {}
+    missing = {} if beside_snarkjs else {SNARKJS: "not asked for"}
+    for name, prover in ((SNARKJS, by_snarkjs), (RAPIDSNARK, by_rapidsnark)):
+        if name in missing:
+            continue
+        try:
+            spent[name] = prover(folder, zkey, wtns, vk, count)
+        except Missing as exc:
+            missing[name] = str(exc)
+    return spent, missing
 
 
 def by_snarkjs(folder: Path, zkey: Path, wtns: Path, vk: bytes, count: int) -> Spent:
@@ -133,11 +149,44 @@ def by_snarkjs(folder: Path, zkey: Path, wtns: Path, vk: bytes, count: int) -> S
     return Spent.median(theirs["runs"])
 
 
-def without_rapidsnark() -> str:
-    """Why it is not beside the others."""
-    if shutil.which("rapidsnark"):
-        return "it has no way to prove twice in one process, so it cannot be measured warm"
-    return "in no package registry (npm, PyPI, crates.io, Debian), and not on this machine"
+def by_rapidsnark(folder: Path, zkey: Path, wtns: Path, vk: bytes, count: int) -> Spent:
+    """The same by rapidsnark, a process a proof; each is verified here. Raises: Missing, Failed."""
+    program = next((found for name in PROGRAMS if (found := shutil.which(name))), None)
+    if program is None:
+        raise Missing(
+            f"no {' or '.join(PROGRAMS)} on PATH; its bindings on crates.io (rust-rapidsnark) "
+            "download the libraries as they are built, so they cannot be built here"
+        )
+    proof, publics = folder / "proof.json", folder / "public.json"
+    runs = []
+    for turn in range(count + 1):
+        wall, cpu = time.perf_counter(), _children()
+        done = subprocess.run(
+            [program, zkey.resolve(), wtns, proof, publics],
+            capture_output=True,
+            text=True,
+            timeout=RUN_SECONDS,
+            check=False,
+        )
+        run = (time.perf_counter() - wall, _children() - cpu)
+        if done.returncode:
+            raise Failed(f"rapidsnark: {done.stderr.strip()[-500:]}")
+        # it writes no curve: the one that it knows is bn128
+        named = json.dumps({"curve": "bn128", **json.loads(proof.read_bytes())})
+        groth16.verify(
+            vk,
+            snarkjs.public_from_json(publics.read_bytes()),
+            snarkjs.proof_from_json(named),
+        )
+        if turn:
+            runs.append(run)
+    return Spent.median(runs)
+
+
+def _children() -> float:
+    """CPU seconds of all processes that were waited for."""
+    spent = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return spent.ru_utime + spent.ru_stime
 
 
 def verified(statements: Sequence[groth16.Statement], size: int) -> Spent:

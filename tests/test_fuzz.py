@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 from pathlib import Path
 
 import pytest
-from fuzz import mutation
+from fuzz import mutation, native, seeds
 from fuzz.table import TARGETS
 from fuzz.target import Finding, Target, place
+from fuzz.wire_targets import READERS
 
 from grail.errors import DecodeError, InvalidInput
+from grail.operators.frames import KINDS, Frame
+from grail.zk import snarkjs
 
 SAVED = Path(__file__).with_name("fuzz") / "saved"
 FOLDERS = {name.replace(" ", "-").replace("'", ""): name for name in TARGETS}
@@ -32,6 +37,35 @@ def test_changed_seeds_of_every_target(name: str) -> None:
     for raw in mutation.inputs(seeds, EACH, 1, target.most):
         target.once(raw)
     target.bounded(b"")
+
+
+def test_every_kind_of_frame_is_fuzzed_from_a_real_body() -> None:
+    """A kind that has no reader there has no body: an enclave takes none with it."""
+    real = set()
+    for frame in seeds.frames():
+        if frame.body is not None and frame.kind in READERS:
+            with contextlib.suppress(InvalidInput):
+                READERS[frame.kind](frame.body)
+                real.add(frame.kind)
+    assert real == set(READERS)
+    for kind in set(KINDS) - set(READERS):
+        refusal = seeds.attested().reply(Frame(kind, [0]).raw).refusal
+        assert refusal is not None, kind
+        assert refusal.message == f"{kind}: got a body, expected null"
+
+
+def test_the_fuzzers_of_the_crate_are_those_that_it_lists() -> None:
+    text = (native.CRATE.parent / "src" / "fuzz.rs").read_text()
+    assert tuple(re.findall(r'^    \("(\w+)", \|raw\|', text, re.MULTILINE)) == native.DECODERS
+    assert tuple(native._seeds()) == native.DECODERS
+
+
+def test_there_is_a_real_key_to_start_from_in_any_clone(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(seeds, "PUBLISHED", tmp_path)
+    (raw,) = seeds.circuits("circuit.zkey")
+    assert snarkjs.Zkey(raw).publics == 1
 
 
 def broken(raw: bytes) -> None:

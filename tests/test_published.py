@@ -20,7 +20,7 @@ EXPECTED = {
     "HPKE": (0, 156),
     "Poseidon": (221, 0),
     "BabyJubJub, EdDSA": (60, 0),
-    "circom": (56, 5),
+    "circom": (57, 4),
     "Nitro": (4, 0),
     "WebAuthn": (0, 12),
     "FROST": (0, 262),

@@ -40,8 +40,7 @@ def main() -> None:
     from grail.operators.frames import announced
     from grail.zk import snarkjs
 
-    published = ROOT.parent / "shared" / "vectors" / "circom" / "multiplier" / "circuit.zkey"
-    zkey = published.read_bytes() if published.exists() else b"zkey\1\0\0\0\1\0\0\0" + bytes(300)
+    zkey = (seeds.MULTIPLIER / "circuit.zkey").read_bytes()
     ptau = seeds.ptaus()[-1]
     psbt = funded()
     program = b"GWP1" + b"".join(n.to_bytes(4, "little") for n in (1, 0, 0, 1, 0))

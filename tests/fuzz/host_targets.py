@@ -1,11 +1,13 @@
-"""What anybody may post to a host: every path, with any body and some headers, without a socket."""
+"""What anybody may post to any path of a host, and what a host may answer: without a socket."""
 
 from __future__ import annotations
 
 import asyncio
+import gzip
 import itertools
 import json
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,10 +15,11 @@ from typing import Any
 import httpx
 
 from fuzz.target import Target
-from fuzz.wire_targets import _enclave, _frames
+from fuzz.wire_targets import _enclave, _frames, _loop, _replies
 from grail.bitcoin.node import Node
-from grail.errors import Refused
+from grail.errors import InvalidInput, Refused, Unavailable
 from grail.operators.frames import KINDS, Frame, Reply
+from grail.operators.transport import Host, HttpTransport
 from grail_host.api import CBOR, JSON, SUMMARIES, Api
 from grail_host.application import application
 from grail_host.conflicts import Conflicts
@@ -135,6 +138,69 @@ async def _post(
     return sent[0]["status"], dict(sent[0]["headers"]), pieces
 
 
+STATUSES = (200, 409, 401, 500, 503, 302, 204)
+ENCODINGS = ("", "gzip", "deflate", "identity")
+
+
+@dataclass
+class HostileHost:
+    """A host whose next answer is given."""
+
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+    def handle(self, _request: httpx.Request) -> httpx.Response:
+        # As a stream: a body that is given whole is unpacked before the client reads it.
+        stream = httpx.ByteStream(self.body)
+        return httpx.Response(self.status, headers=self.headers, stream=stream)
+
+
+@cache
+def _hostile() -> tuple[HostileHost, HttpTransport]:
+    host = HostileHost()
+    named = Host("http://127.0.0.1:1", TOKEN_TEXT)
+    return host, HttpTransport([named], transport=httpx.MockTransport(host.handle))
+
+
+def answer(raw: bytes) -> None:
+    """Two bytes choose status, type and packing, the rest is what the host answers a client.
+
+    It is read as an enclave's reply or as the host's own words; no error repeats the token.
+    """
+    host, client = _hostile()
+    status, kind = raw[0] if raw else 0, raw[1] if len(raw) > 1 else 0
+    host.status, host.body = STATUSES[status % len(STATUSES)], raw[2:]
+    host.headers = {"content-type": KINDS_OF_BODY[kind % 4]}
+    if packed := ENCODINGS[(kind >> 2) % 4]:
+        host.headers["content-encoding"] = packed
+    try:
+        if kind >> 4 & 1:
+            said = _loop().run_until_complete(client.tell(0, "turn", {"what": "ab" * 32}))
+            assert isinstance(said, dict), "no object"
+        else:
+            _loop().run_until_complete(client.ask(0, Frame(KINDS[0])))
+    except (InvalidInput, Refused, Unavailable) as exc:
+        if TOKEN_TEXT in str(exc):
+            raise AssertionError("the token in an error") from exc
+        raise
+
+
+def _answers() -> list[bytes]:
+    problem = {"error": "InputSpent", "message": "the node does not know it", "hint": ""}
+    turn = {"ticket": "x" * 32, "ahead": 0, "last": "cd" * 32}
+    said = [json.dumps(each).encode() for each in (turn, problem)]
+    whole = [b"\x00\x00" + each for each in _replies()]
+    said.append(b"[" * 4_000)
+    own = [bytes([status, 17]) + each for status in range(len(STATUSES)) for each in said]
+    return [
+        *whole,
+        *own,
+        b"\x00\x04" + gzip.compress(_replies()[0]),
+        b"\x00\x15" + gzip.compress(said[0]),
+    ]
+
+
 def _bodies() -> list[bytes]:
     small = [
         {"what": "ab" * 32, "stays": True, "ticket": "x"},
@@ -149,4 +215,7 @@ def _bodies() -> list[bytes]:
     return [*found, *(start + Frame(KINDS[0]).raw for start in posted)]
 
 
-TARGETS = (Target("HTTP body", body, _bodies, refusals=(Refused,), most=32_768, seconds=5.0),)
+TARGETS = (
+    Target("HTTP body", body, _bodies, refusals=(Refused,), most=32_768, seconds=5.0),
+    Target("host's answer", answer, _answers, refusals=(InvalidInput, Refused, Unavailable)),
+)

@@ -63,6 +63,8 @@ def _seeds() -> Mapping[str, Callable[[], Sequence[bytes]]]:
         "verifying_key": lambda: [keys().vk],
         "gnark_proof": lambda: seeds.gnark_proofs(),
         "gnark_key": lambda: seeds.gnark_keys(),
+        "babyjub": lambda: seeds.babyjub_points(),
+        "noise": lambda: seeds.noise(),
     }
 
 
@@ -80,10 +82,19 @@ DECODERS = (
     "verifying_key",
     "gnark_proof",
     "gnark_key",
+    "babyjub",
+    "noise",
 )
 """As in sdk/native/src/fuzz.rs."""
 
-SIZES = {"address": 256, "proof": 512, "gnark_proof": 512, "verifying_key": 2_048}
+SIZES = {
+    "address": 256,
+    "proof": 512,
+    "gnark_proof": 512,
+    "verifying_key": 2_048,
+    "babyjub": 64,
+    "noise": 512,
+}
 """Caps of inputs' lengths where the default of 8,192 is too much."""
 
 

@@ -6,6 +6,7 @@ What others published is read beside the repository where it lies there, and lef
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -14,20 +15,38 @@ import sample_circuit
 import sample_psbt
 import simulator
 import spellbook
-from enclave_world import QUORUM, World, ask, ballot, open_round, promise, sign, vote
+from enclave_world import (
+    QUORUM,
+    World,
+    ask,
+    ballot,
+    open_round,
+    promise,
+    sign,
+    vote,
+    zkbtc_app,
+)
+from roster_world import OTHER_IMAGE, Network, following
+from society_world import IMAGE, NEXT, Towns
 
 from grail.bitcoin.psbt import Psbt
 from grail.bitcoin.tx import Tx
+from grail.crypto import babyjub
 from grail.draft.assembled import Assembled
 from grail.operators import frames as kinds
 from grail.operators import messages as signed
 from grail.operators.configuration import Configuration
-from grail.operators.evidence import SigningRequest
-from grail.operators.frames import Frame
+from grail.operators.evidence import HistoryPart, SigningRequest, TxEvidence
+from grail.operators.frames import Frame, Reply
 from grail.operators.grants import Claim, Grant, Hello, Promised, paged
-from grail.operators.roster import roster_fields
+from grail.operators.link_frames import Sealed, carry_frame, images_frame
+from grail.operators.roster import NextRoster, next_roster_fields, roster_fields
+from grail_enclave.enclave import Enclave
 
-PUBLISHED = Path(__file__).resolve().parents[3] / "shared" / "vectors"
+ROOT = Path(__file__).resolve().parents[2]
+PUBLISHED = ROOT.parent / "shared" / "vectors"
+MULTIPLIER = ROOT / "examples" / "multiplier"
+"""A circuit of circom with snarkjs' keys, which is part of the repository."""
 LARGEST = 40_000
 """Bytes of a published seed: what is larger is too slow to be changed a million times."""
 
@@ -86,10 +105,42 @@ def _asked() -> tuple[list[Frame], list[bytes]]:
         Frame(kinds.HELLO, [2, bytes(36)]),
         Frame(kinds.NEWEST, [1, bytes(36)]),
         kinds.spent_frame(world().deploy.serialize(), world().chain.prove(world().deploy.txid), []),
+        Frame(kinds.HISTORY, _history().to_value()),
+        *_next_roster(),
+        *_granting(),
+        *linked()[0],
         *(Frame(kind, None) for kind in kinds.KINDS),
     ]
     replies = [opened, promises[0], later[0], signatures, again, status]
     return asked, [reply.serialize() for reply in replies]
+
+
+def _history() -> HistoryPart:
+    deploy = world().deploy
+    shown = TxEvidence(deploy.serialize(), world().chain.prove(deploy.txid))
+    return HistoryPart((zkbtc_app().bundle.serialize(),), (shown,))
+
+
+def _next_roster() -> list[Frame]:
+    """The first roster once more, in the next epoch."""
+    first = world().first_roster
+    after = replace(first.roster, epoch=1)
+    signed_by_all = NextRoster(after, first.signatures)
+    return [
+        Frame(kinds.NEXT_ROSTER_SIGN, next_roster_fields(after)),
+        Frame(kinds.NEXT_ROSTER_AGREE, signed_by_all.fields()),
+    ]
+
+
+def _granting() -> list[Frame]:
+    """What a new instance goes through, of a simulated roster."""
+    hello, grant = Hello.parse(messages()[3]), Grant.parse(messages()[4])
+    pages = messages()[6:]
+    return [
+        kinds.grant_frame(hello),
+        kinds.grant_frame(hello, 0),
+        kinds.recover_frame([grant], pages),
+    ]
 
 
 def frames() -> list[Frame]:
@@ -101,7 +152,7 @@ def replies() -> list[bytes]:
     """Replies as enclaves give them, and a refusal with what stands in the way."""
     standing = signed.Standing("InTheWay", 3)
     refused = kinds.Reply(None, _refusal(), standing).serialize()
-    return [*_asked()[1], refused]
+    return [*_asked()[1], refused, *linked()[1]]
 
 
 def scope() -> signed.Scope:
@@ -138,6 +189,72 @@ def messages() -> list[bytes]:
     claim = Claim(of.family, of.txid, of.outpoints, 3, decided=True)
     pages = paged([claim], [Promised(of.outpoints[0], 2, of.family)])
     return [*(each.serialize() for each in made), _refusal().serialize(), *pages]
+
+
+# ------------------------------------------------------------------- enclaves among each other
+
+
+@cache
+def _towns() -> Towns:
+    """Four attested operators that agree on a state of the roster."""
+    made = Towns.of(4)
+    made.start()
+    return made
+
+
+def attested() -> Enclave:
+    """One of them."""
+    return _towns().stations[0].enclave
+
+
+@cache
+def linked() -> tuple[list[Frame], list[bytes]]:
+    """Frames by which hosts carry links and change the roster, and what was answered."""
+    towns = _towns()
+    here, there = towns.stations[2:]
+    dial, tick, view = Frame(kinds.LINK_DIAL), Frame(kinds.TICK, 16), Frame(kinds.ROSTER_VIEW)
+    ticked, shown = here.ask(tick), here.ask(view)
+    begun = Sealed.from_fields(here.ask(dial))
+    answer = Frame(kinds.LINK_ANSWER, begun.messages[0])
+    answered = Sealed.from_fields(there.ask(answer))
+    carry = carry_frame(begun.number, answered.messages[0])
+    asked = [
+        dial,
+        answer,
+        carry,
+        tick,
+        Frame(kinds.ROSTER_SAY, towns.first_state().serialize()),
+        Frame(kinds.ROSTER_EXPECT, [bytes(key) for key in towns.roster.keys]),
+        images_frame((IMAGE, NEXT)),
+        Frame(kinds.ROSTER_LEAVE, body=True),
+        view,
+    ]
+    bodies = (answered.fields(), here.ask(carry), ticked, shown)
+    return asked, [Reply(body).serialize() for body in bodies]
+
+
+def gossips() -> Network:
+    """Members that agree on a state; one of them would have another follow."""
+    made = Network.of(4)
+    first = made.agreed_first()
+    for member in made.members:
+        member.beat()
+    made.members[0].says(following(first, images=(OTHER_IMAGE,)))
+    return made
+
+
+@cache
+def gossip() -> list[bytes]:
+    """What one that knows nothing and one that knows all say, whichever begins."""
+    net, told = gossips(), []
+    for begins in (0, 1):
+        ends, at = (net.members[0], net.join(net.members[1].pair)), begins
+        message: bytes | None = ends[at].gossip.begin()
+        while message is not None:
+            told.append(message)
+            at = 1 - at
+            message = ends[at].gossip.take(message)
+    return told
 
 
 # ------------------------------------------------------------------------------------ Bitcoin
@@ -214,11 +331,13 @@ def proof() -> bytes:
 
 
 def circuits(name: str) -> list[bytes]:
-    """Files of this name: the sample circuit's own and the published ones."""
+    """Files of this name: the sample circuit's own, the example's and the published ones."""
     own = {"circuit.r1cs": sample_circuit.R1CS, "witness.wtns": sample_circuit.WTNS}
-    found = [own[name]] if name in own else [b"zkey\x01\x00\x00\x00\x0a\x00\x00\x00"]
+    found = [own[name]] if name in own else []
+    found.append((MULTIPLIER / name).read_bytes())
     published = [path.read_bytes() for path in sorted(PUBLISHED.glob(f"circom/*/{name}"))]
-    return found + [raw for raw in published if len(raw) <= LARGEST]
+    found += [raw for raw in published if len(raw) <= LARGEST]
+    return list(dict.fromkeys(found))  # the example is published too
 
 
 def ptaus() -> list[bytes]:
@@ -256,6 +375,20 @@ def gnark_keys() -> list[bytes]:
     from grail.charms.upstream import keys
 
     return sorted(keys.read(keys.folders()).values(), key=len)[:4] or [bytes(300)]
+
+
+def babyjub_points() -> list[bytes]:
+    """Packed points: the base, another, the identity."""
+    base = babyjub.BASE
+    return [point.pack() for point in (base, base.times(7), babyjub.Point(0, 1))]
+
+
+def noise() -> list[bytes]:
+    """For each place of a link a message of the length that is due there."""
+    return [
+        bytes([place]) + b"\x01" * size
+        for place, size in enumerate((32, 32 + 48 + 16, 48 + 16, 16))
+    ]
 
 
 def addresses() -> list[bytes]:

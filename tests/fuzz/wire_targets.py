@@ -9,17 +9,38 @@ from functools import cache
 from typing import Any
 
 from fuzz.target import Target
+from grail.bitcoin.spv import Header
 from grail.codec import decode, encode
-from grail.errors import InvalidInput, Refused, SignatureInvalid
-from grail.operators import frames, messages, roster
+from grail.errors import DecodeError, InvalidInput, Refused, SignatureInvalid
+from grail.operators import frames, link_frames, messages, roster
 from grail.operators.configuration import Configuration
 from grail.operators.evidence import DeployRecord, HistoryPart, SigningRequest
 from grail.operators.frames import KINDS, Frame, Reply, Signatures, Status
 from grail.operators.grants import Grant, Hello, Page
+from grail.operators.link_frames import Sealed, Tick
+from grail.roster import gossip
+from grail.roster.shown import RosterShown
+from grail.roster.state import RosterState
 from grail_enclave.enclave import Enclave
 from grail_enclave.serve import Server
 
-_READERS: dict[str, Any] = {
+
+def _headers(body: Any) -> None:
+    if type(body) is not list or any(type(raw) is not bytes for raw in body):
+        raise DecodeError("headers: expected a list of headers")
+    for raw in body:
+        Header.parse(raw)
+
+
+def _state(body: Any) -> None:
+    """A state of the roster has one encoding."""
+    if type(body) is not bytes:
+        raise DecodeError("roster state: expected bytes")
+    assert RosterState.parse(body).serialize() == body, "other bytes"
+
+
+READERS: dict[str, Any] = {
+    frames.HEADERS: _headers,
     frames.FIRST_ROSTER_SIGN: roster.read_roster,
     frames.FIRST_ROSTER_ACCEPT: roster.FirstRoster.from_fields,
     frames.NEXT_ROSTER_SIGN: roster.read_next_roster,
@@ -38,16 +59,27 @@ _READERS: dict[str, Any] = {
     frames.NEWEST: frames.read_newest,
     frames.RECOVER: frames.read_recover,
     frames.RESTORE: frames.read_sign,
+    frames.LINK_ANSWER: link_frames.read_answer,
+    frames.LINK_CARRY: link_frames.read_carry,
+    frames.TICK: link_frames.read_tick,
+    frames.ROSTER_SAY: _state,
+    frames.ROSTER_EXPECT: link_frames.read_expect,
+    frames.ROSTER_IMAGES: link_frames.read_images,
+    frames.ROSTER_LEAVE: link_frames.read_leave,
 }
+"""Of every kind of frame that has a body."""
 
 
 def frame(raw: bytes) -> None:
     """A frame and what stands in it, by its kind."""
     found = Frame.parse(raw)
     assert found.serialize() == raw, "other bytes"
-    reader = _READERS.get(found.kind)
+    reader = READERS.get(found.kind)
     if reader is not None:
         reader(found.body)
+
+
+_ANSWERS: tuple[Any, ...] = (Status, Signatures, messages.BestHeader, Sealed, Tick, RosterShown)
 
 
 def reply(raw: bytes) -> None:
@@ -55,11 +87,14 @@ def reply(raw: bytes) -> None:
     found = Reply.parse(raw)
     assert found.serialize() == raw, "other bytes"
     body = found.unwrap()
-    for read in (Status.from_fields, Signatures.from_fields, messages.BestHeader.from_fields):
+    for kind in _ANSWERS:
         try:
-            read(body)
+            made = kind.from_fields(body)
         except InvalidInput:
             continue
+        assert encode(made.fields()) == encode(body), f"{kind.__name__}: other fields"
+    with contextlib.suppress(InvalidInput):
+        link_frames.read_messages(body)
 
 
 def request(raw: bytes) -> None:
@@ -129,7 +164,17 @@ def _enclave() -> Enclave:
 
 def enclave(raw: bytes) -> None:
     """The enclave's one function: a refusal is signed, changes nothing, and is none of a fault."""
-    asked = _enclave()
+    _ask(_enclave(), raw)
+
+
+def attested(raw: bytes) -> None:
+    """The same of an enclave with links to others: whatever hosts carry between them."""
+    from fuzz import seeds
+
+    _ask(seeds.attested(), raw)
+
+
+def _ask(asked: Enclave, raw: bytes) -> None:
     before = asked.state_hash()
     answer = asked.reply(raw)
     assert Reply.parse(answer.serialize()) == answer, "an answer that is not read"
@@ -138,6 +183,31 @@ def enclave(raw: bytes) -> None:
         assert said.rule != "InternalError", f"a fault inside: {said.message}"
         assert asked.state_hash() == before, "a refusal that changed something"
         raise Refused(said.rule, said.message)
+
+
+@cache
+def _gossips() -> Any:
+    from fuzz import seeds
+
+    return seeds.gossips()
+
+
+def gossiped(raw: bytes) -> None:
+    """What comes over a link: one encoding, and nobody's word is believed without a signature."""
+    found = gossip.parse(raw)
+    assert found.serialize() == raw, "other bytes"
+    net = _gossips()
+    knowing = net.members[0]
+    state = knowing.view.agreed
+    late = net.join(knowing.pair)
+    net.members.pop()
+    for member in (late, knowing):
+        with contextlib.suppress(InvalidInput, SignatureInvalid, Refused):
+            answer = member.gossip.take(raw)
+            assert answer is None or len(answer) <= gossip.MAX_RAW, "too long for a link"
+        assert member.view.agreed in (None, state), "a state that nobody agreed on"
+        assert not member.view.guilty, "guilty without two words"
+    assert knowing.view.agreed == state, "another state"
 
 
 class _Line:
@@ -197,6 +267,12 @@ def _replies() -> list[bytes]:
     return seeds.replies()
 
 
+def _told() -> list[bytes]:
+    from fuzz import seeds
+
+    return seeds.gossip()
+
+
 def _requests() -> list[bytes]:
     from fuzz import seeds
 
@@ -233,4 +309,6 @@ TARGETS = (
     Target("configuration", configuration, _configurations),
     Target("socket frame", socket, _lines, most=8_192),
     Target("enclave", enclave, _bare, refusals=(Refused,), most=32_768),
+    Target("attested enclave", attested, _bare, refusals=(Refused,), most=32_768),
+    Target("gossip", gossiped, _told),
 )

@@ -1,7 +1,6 @@
 """Circuits, witnesses, keys and proofs, as files and as the JSON of snarkjs.
 
 The crate's own decoders are fuzzed in the crate (`native.py`); here is what Python adds to them.
-There is no reader of .ptau files.
 """
 
 from __future__ import annotations

@@ -5,8 +5,9 @@
 
 use crate::bitcoin::{address, psbt, transaction};
 use crate::edge::{Fault, Outcome};
+use crate::noise;
 use crate::zk::reader::Reader;
-use crate::zk::{field, gnark, points, program, proving_key, ptau, r1cs, wtns, zkey};
+use crate::zk::{babyjub, field, gnark, points, program, proving_key, ptau, r1cs, wtns, zkey};
 
 /// A decoder: whether it took the bytes.
 pub type Decoder = fn(&[u8]) -> bool;
@@ -29,6 +30,8 @@ pub const DECODERS: &[(&str, Decoder)] = &[
     ("verifying_key", |raw| taken(&read_key(raw))),
     ("gnark_proof", |raw| taken(&gnark::parse_proof(raw))),
     ("gnark_key", |raw| taken(&gnark::parse_key(raw))),
+    ("babyjub", |raw| taken(&read_babyjub(raw))),
+    ("noise", |raw| taken(&noise::hostile(raw))),
 ];
 
 fn taken<T>(outcome: &Outcome<T>) -> bool {
@@ -107,4 +110,10 @@ fn read_key(raw: &[u8]) -> Outcome<()> {
         "verifying key: half a coordinate"
     );
     points::check_key(&key, key.gamma_abc_g1.len().saturating_sub(1))
+}
+
+fn read_babyjub(raw: &[u8]) -> Outcome<()> {
+    let [x, y] = babyjub::unpack(raw)?;
+    assert!(babyjub::pack(&x, &y) == raw, "BabyJubJub: other bytes");
+    babyjub::point(&x, &y).map(|_| ())
 }

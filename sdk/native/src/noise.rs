@@ -101,6 +101,31 @@ impl Session {
     }
 }
 
+/// How many places of a link `hostile` knows: the three messages of the handshake, and one after it.
+#[cfg(feature = "fuzz")]
+const PLACES: u8 = 4;
+
+/// The first byte chooses a place, and the rest comes there instead of the message that is due.
+///
+/// Anybody can begin a handshake; what comes later is sealed by keys that nobody else has.
+#[cfg(feature = "fuzz")]
+pub fn hostile(raw: &[u8]) -> Outcome<()> {
+    let (place, message) = raw.split_first().ok_or_else(|| Fault::input("no place"))?;
+    let place = place % PLACES;
+    let (mut one, mut two) = (Session::new(true, b"here")?, Session::new(false, b"here")?);
+    for _ in 0..place {
+        let due = one.write(b"")?;
+        two.read(&due)?;
+        std::mem::swap(&mut one, &mut two);
+    }
+    let outcome = two.read(message);
+    match outcome {
+        Ok(_) => assert!(place == 0, "a message of nobody is taken"),
+        Err(_) => assert!(two.write(b"").is_err(), "there is a second try"),
+    }
+    outcome.map(|_| ())
+}
+
 /// One end of a link; it has no repr of its own, and its keys stay inside.
 #[pyclass(frozen)]
 struct NoiseSession(Mutex<Session>);

@@ -17,9 +17,7 @@ from grail import native
 from grail.cli import build
 from grail.errors import DecodeError, GrailError, NotCanonical, TooLarge, TrailingBytes, Truncated
 
-pytestmark = pytest.mark.skipif(
-    not ptau_file.PUBLISHED.exists(), reason="no shared/vectors/circom beside this clone"
-)
+pytestmark = pytest.mark.usefixtures("vectors")
 RAW = ptau_file.PUBLISHED.read_bytes() if ptau_file.PUBLISHED.exists() else b""
 SMALL = cut(RAW, 2) if RAW else b""
 PARTS = sections(SMALL) if SMALL else {}

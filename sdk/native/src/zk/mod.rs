@@ -11,7 +11,7 @@ use pyo3::types::PyBytes;
 use crate::edge::{outside, Fault, Outcome};
 
 mod affine;
-mod babyjub;
+pub(crate) mod babyjub;
 mod eddsa;
 pub(crate) mod field;
 pub(crate) mod gnark;
