@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import secrets
 import sys
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -19,7 +20,7 @@ PATHS = [str(ROOT / folder) for folder in ("sdk", "enclave", "devnet", "tests", 
 sys.path.append(PATHS[-1])
 
 TRANSACTIONS = 20_000
-SCHEDULES, PLAIN = 2_000, 400
+SCHEDULES, PLAIN = 2_000, 2_000
 USERS, SWAPS = 20, 200
 HISTORY = 2_000
 
@@ -36,15 +37,20 @@ def progress(text: str) -> None:
 
 def threats() -> str:
     """Every row of the list has a test, and every defence switched off turns one red."""
-    from defences.run import switch_off
+    from defences.defence import part
+    from defences.run import DEFENCES, switch_off
     from threats import rows
 
     listed = rows()
-    tested = [row for row in listed if row.tests]
     found = switch_off(progress=progress)
-    text = (
-        f"S, C, G, Z, D: rows with test {len(tested)} of {len(listed)}; "
-        f"defences switched off: red {found.red} of {found.total}"
+    green = Counter(part(survivor.split()[0]) for survivor in found.survivors)
+    off = Counter(part(entry.threat) for entry in DEFENCES)
+    asked = Counter(part(row.threat) for row in listed)
+    tested = Counter(part(row.threat) for row in listed if row.tests)
+    text = "; ".join(
+        f"{of}: rows with test {tested[of]} of {asked[of]}, "
+        f"defences switched off: red {off[of] - green[of]} of {off[of]}"
+        for of in asked
     )
     missing = [row.threat for row in listed if not row.tests]
     assert (missing, found.survivors) == ([], ()), f"{text}; {missing} {found.survivors}"
@@ -61,6 +67,7 @@ def model() -> str:
         f"{found.equal:,} of {found.total:,} verdicts equal, {found.correct:,} correct, seed {seed}"
     )
     assert found.equal == found.total == TRANSACTIONS, text
+    assert TRANSACTIONS // 5 < found.correct < TRANSACTIONS // 2, text
     return text
 
 
@@ -123,6 +130,7 @@ def crowd() -> str:
         f"{found.stuck} stuck; {found}"
     )
     assert (found.completed, found.difference, found.stuck) == (SWAPS, 0, 0), text
+    assert min(found.rebased, found.reorged) > 0, text
     return text
 
 
