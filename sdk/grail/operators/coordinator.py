@@ -163,6 +163,7 @@ class Coordinator:
 
     async def _contest(self, mine: Proposal, above: int) -> Decision:
         target, number, helped, lonely = mine, self.operators.next_round(above), 0, 0
+        nearer = False
         for attempt in range(self.operators.limits.rounds):
             outcome = await self._ballot(number, target)
             match outcome:
@@ -188,8 +189,10 @@ class Coordinator:
                     self._notice_spent(target)
                     number, target = max(number, outcome.above), mine
                     if outcome.behind is not None:
-                        # Bring those that lag nearer first: half of what they go along with.
-                        number = outcome.behind + self._scope.n // 2
+                        # Bring those that lag nearer first: half of what they go along with. Every
+                        # other time: who opens that round may be far above it, and so for ever.
+                        nearer = not nearer
+                        number = outcome.behind + self._scope.n // 2 if nearer else number
                     await self.operators.pause(attempt)
             number = self.operators.next_round(number)
         raise self.operators.report.failure("agreed", 0, self._quorum)
