@@ -33,6 +33,14 @@ def pytest_collection_finish() -> None:
     gc.set_threshold(50_000, 20, 50)
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say which schedules of the simulator were played, and how to play others."""
+    reports = terminalreporter.getreports("passed") + terminalreporter.getreports("failed")
+    if any("schedules_" in report.nodeid for report in reports):
+        first = os.environ.get("SEED", "1")
+        terminalreporter.write_line(f"simulator: schedules from seed {first} (SEED=n for others)")
+
+
 @pytest.fixture(scope="session")
 def vectors() -> Path:
     """The folder of published vectors, which lies beside the repository and is no part of it."""

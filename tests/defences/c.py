@@ -117,7 +117,10 @@ DEFENCES: tuple[Defence, ...] = (
         "sdk/grail/charms/history.py",
         "            return Judged(tx, unknown if open_ else burned.charms, record, refusal=refusal)\n",
         "            return Judged(tx, unknown if open_ else (*spell.outs, *burned.charms[n_outs:]), record, refusal=refusal)\n",
-        ("grail/charms/test_index.py::test_C8_an_incorrect_spell_or_none_burns",),
+        (
+            "grail/charms/test_index.py::test_C7_charms_exist_only_through_correct_spells",
+            "grail/charms/test_index.py::test_C8_an_incorrect_spell_or_none_burns",
+        ),
     ),
     Defence(
         "C8",

@@ -71,15 +71,20 @@ def issued(plain: OutPoint, sats: int = 100_000) -> Draft:
 
 
 def test_C7_charms_exist_only_through_correct_spells() -> None:
-    """The same output of units, with its mint in the chain and without."""
+    """The same output of units: minted, claimed by a spell that is not correct, and without its past."""
     pay, chain = funds(), Chain(0)
     mint = issued(pay.outpoint(0))
     token = next(iter(mint.acts)).token
+    plain = pay.outpoint(1)
+    claimed = Draft(
+        [(plain, coin(100_000, person("alice")))], [(1_000, person("bob"), {token: 1_000})]
+    )
     unproven = book.transfer()
     chain.mine(pay)
-    chain.mine(mint.tx(), unproven.tx())
+    chain.mine(mint.tx(), claimed.tx(), unproven.tx())
     index = chain.feed(new_index())
     assert index.charms(mint.tx().outpoint(0)) == {token: 1_000}
+    assert index.charms(claimed.tx().outpoint(0)) == {}
     # Nobody has shown what `transfer` spends: its charms are unknown, not credited and not gone.
     assert not index.known(unproven.tx().outpoint(0))
     with pytest.raises(SpellIncorrect, match="HistoryMissing"):
