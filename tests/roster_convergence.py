@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from unittest.mock import patch
 
 if __name__ == "__main__":  # the packages first: beside a script, `grail` would be `tests/grail`
     sys.path[:0] = [str(Path(__file__).resolve().parents[1] / "sdk"), str(Path(__file__).parent)]
@@ -23,7 +24,6 @@ from roster_world import OTHER_IMAGE, Network, following, spare
 
 from grail.bitcoin.addresses import MAX_MEMBERS
 from grail.crypto import schnorr
-from grail.roster import statement
 from grail.types import XOnlyKey
 
 SIZES = (16, 100, 1_000)
@@ -55,12 +55,8 @@ def remembered() -> Iterator[None]:
             right(key, digest, signature)
             known.add(name)
 
-    module = statement.schnorr
-    module.verify = verify
-    try:
+    with patch.object(schnorr, "verify", verify):
         yield
-    finally:
-        module.verify = right
 
 
 def converge(operators: int, seed: int = 1, told: Callable[[str], None] = print) -> Convergence:
